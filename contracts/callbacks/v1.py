@@ -1,0 +1,81 @@
+"""Callback endpoints and deliveries in messages, keyed by the endpoint or delivery."""
+
+from typing import Literal
+
+from pydantic import AnyHttpUrl, Field
+
+from contracts.message import Command, Event, Part
+from contracts.sealed import Sealed
+from contracts.terms import Environment, Id, Moment, Text
+
+
+class SetEndpoint(Command):
+    """Make or change where a partner's callbacks go. ``secret`` is the sealed signing secret."""
+
+    endpoint: Id
+    partner: Id
+    environment: Environment
+    url: AnyHttpUrl
+    events: tuple[Id, ...] = Field(default=("*",), min_length=1, max_length=50)
+    secret: Sealed
+    enabled: bool = True
+
+
+class Attempt(Part):
+    """One try to deliver. ``status`` is the HTTP status; None: no answer (``error`` says why)."""
+
+    number: int = Field(ge=1)
+    at: Moment
+    status: int | None = None
+    latency_ms: int = Field(ge=0)
+    error: Text = ""
+
+
+class RecordAttempt(Command):
+    """The sender has tried; the delivery decides what follows."""
+
+    delivery: Id
+    attempt: Attempt
+    outcome: Literal["delivered", "failed", "gone"]
+
+
+class RedeliverCallback(Command):
+    """A person or partner asks to send a finished delivery again."""
+
+    delivery: Id
+
+
+class EndpointSet(Event):
+    endpoint: Id
+    partner: Id
+    environment: Environment
+    url: AnyHttpUrl
+    events: tuple[Id, ...]
+    enabled: bool
+
+
+class _Delivery(Event):
+    delivery: Id
+    endpoint: Id
+    partner: Id
+    environment: Environment
+    event_type: Id
+    about: Id
+    attempts: int = Field(ge=0)
+
+
+class CallbackDelivered(_Delivery):
+    pass
+
+
+class CallbackExhausted(_Delivery):
+    """Every attempt failed, or the endpoint answered 410 Gone; ``reason`` says which."""
+
+    reason: Text
+
+
+class CommandRefused(Event):
+    delivery: Id
+    command: Id
+    command_type: Id
+    reason: Id

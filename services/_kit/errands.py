@@ -1,0 +1,265 @@
+"""The worker that does what falls due: it has a client and no transaction, and ends by publishing.
+
+A performer is called with a leased errand and returns what to say, or when to try again. What it
+says is named after its conclusion, so a second attempt that concludes the same says the same.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from contracts import catalog
+from contracts.envelope import Envelope, now_ms
+from contracts.ids import derived_id
+from contracts.message import Message
+from contracts.upcast import models
+from services._kit import metrics, tracing
+from services._kit.failures import LeavingError, OutageError
+from services._kit.life import SAY
+from services._kit.ports import Errand, ErrandStore, Publisher, Record
+from services._kit.shell import record_of
+
+log = structlog.get_logger()
+
+BACKOFF_MOST_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """A message that an errand ends in; ``name`` makes its id, unique within the errand."""
+
+    name: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The errand is over and says these."""
+
+    says: Sequence[Conclusion] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Not over: try again after ``delay_s``."""
+
+    delay_s: float
+    why: str = ""
+
+
+Outcome = Done | Again
+Performer = Callable[[Errand], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How a lane is worked: at most ``limit`` rows at once over all processes, each leased for
+    ``lease_s``, which outlives the sum of all deadlines of one attempt.
+    """
+
+    limit: int
+    lease_s: float
+
+
+@dataclass(slots=True)
+class _Counts:
+    running: int = 0
+    woken: set[str] = field(default_factory=set)
+
+
+class Worker:
+    """Leases due rows and performs them.
+
+    Args:
+        service: who says what the errands conclude.
+        store: the rows.
+        publisher: where conclusions go.
+        performers: by kind; ``say`` is built in.
+        lane: the policy of a lane, by its name.
+        concurrency_max: errands at once in this process.
+        poll_s: the longest time that a row may wait unseen.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        store: ErrandStore,
+        publisher: Publisher,
+        *,
+        performers: Mapping[str, Performer],
+        lane: Callable[[str], Lane],
+        concurrency_max: int = 200,
+        poll_s: float = 0.25,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._publisher = publisher
+        self._performers = {SAY: self._say, **performers}
+        self._lane = lane
+        self._most = concurrency_max
+        self._poll_s = poll_s
+        self._counts = _Counts()
+        self._bell = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finished: list[Errand] = []
+        self._sweep: asyncio.Task[None] | None = None
+        self._broken: BaseException | None = None
+
+    def wake(self, lanes: Collection[str]) -> None:
+        """There is work in these lanes, due now."""
+        self._counts.woken.update(lanes)
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            LeavingError: a publish is in doubt; the rows' leases run out and another goes on.
+        """
+        try:
+            while True:
+                await self._round()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._sweep is not None:
+                with contextlib.suppress(Exception):
+                    await self._sweep
+
+    async def once(self) -> int:
+        """Lease and perform what is due now, and wait for it; returns how many rows were taken."""
+        lanes, _ = await self._store.lanes_due()
+        taken = 0
+        for name in lanes:
+            taken += await self._lease(name)
+        await asyncio.gather(*self._tasks)
+        if self._sweep is not None:
+            await self._sweep
+        if self._broken is not None:
+            raise self._broken
+        return taken
+
+    async def _round(self) -> None:
+        lanes = self._counts.woken
+        self._counts.woken = set()
+        self._bell.clear()
+        pause = self._poll_s
+        try:
+            if not lanes:
+                due, wait = await self._store.lanes_due()
+                lanes = set(due)
+                pause = min(self._poll_s, wait if wait is not None else self._poll_s)
+            for name in lanes:
+                if await self._lease(name):
+                    pause = 0.0
+        except OutageError as outage:
+            metrics.outages.labels(self._service).inc()
+            log.warning("errands wait for the database", reason=str(outage))
+            pause = 1.0
+        if self._broken is not None:
+            raise self._broken
+        if not self._counts.woken:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), max(pause, 0.001))
+
+    async def _lease(self, name: str) -> int:
+        room = self._most - self._counts.running
+        if room <= 0:
+            return 0
+        policy = self._lane(name)
+        errands = await self._store.lease(
+            name, min(room, policy.limit), policy.limit, policy.lease_s
+        )
+        for errand in errands:
+            self._counts.running += 1
+            task = asyncio.create_task(self._perform(errand, policy))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return len(errands)
+
+    async def _perform(self, errand: Errand, policy: Lane) -> None:
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            # The lease is the outer limit of everything an attempt does.
+            async with asyncio.timeout(policy.lease_s):
+                with tracing.continued(f"errand {errand.kind}", errand.trace):
+                    outcome = await self._attempt(errand)
+        except TimeoutError:
+            log.warning("an errand outlived its lease", kind=errand.kind, id=errand.id)
+        except LeavingError as error:
+            self._broken = error
+            self._bell.set()
+        except OutageError as error:
+            log.warning("an errand met an outage", kind=errand.kind, reason=str(error))
+        finally:
+            self._counts.running -= 1
+            metrics.errands.labels(self._service, errand.kind, outcome).inc()
+            metrics.errand_s.labels(self._service, errand.kind).observe(time.monotonic() - started)
+            self.wake((errand.lane,))
+
+    async def _attempt(self, errand: Errand) -> str:
+        try:
+            outcome = await self._performers[errand.kind](errand)
+        except (LeavingError, OutageError, TimeoutError):
+            raise
+        except Exception:  # a bug in a performer must not lose the errand: it waits and is seen
+            log.exception("an errand failed", kind=errand.kind, id=errand.id)
+            outcome = Again(min(2.0**errand.attempt, BACKOFF_MOST_S), "a bug")
+        if isinstance(outcome, Again):
+            await self._store.again(errand, outcome.delay_s)
+            return "again"
+        if outcome.says:
+            await self._publisher.publish([self._record(errand, one) for one in outcome.says])
+        await self._delete(errand)
+        return "done"
+
+    async def _delete(self, errand: Errand) -> None:
+        """Rows that end together are deleted together."""
+        self._finished.append(errand)
+        if self._sweep is None or self._sweep.done():
+            self._sweep = asyncio.create_task(self._delete_finished())
+        await asyncio.shield(self._sweep)
+
+    async def _delete_finished(self) -> None:
+        while self._finished:
+            batch, self._finished = self._finished, []
+            try:
+                await self._store.done(batch)
+            except OutageError as outage:
+                # The leases run out; the rows are done again and say the same.
+                log.warning("errands are done but not deleted", reason=str(outage))
+
+    async def _say(self, errand: Errand) -> Outcome:
+        model = models()[errand.data["type"]]
+        message = model.model_validate(errand.data["message"])
+        return Done([Conclusion(type(message).__name__, message)])
+
+    def _record(self, errand: Errand, conclusion: Conclusion) -> Record:
+        return errand_record(self._service, errand, conclusion)
+
+
+def errand_record(service: str, errand: Errand, conclusion: Conclusion) -> Record:
+    """The record of what an errand concludes; its id is derived from the errand and the name."""
+    message = conclusion.message
+    row = catalog.row(message.type)
+    assert service in row.said_by, f"{service} does not say {message.type}"
+    return record_of(
+        Envelope.model_construct(
+            id=derived_id(errand.id, errand.inserted_due_at, conclusion.name),
+            type=message.type,
+            source=f"/salur/{service}",
+            key=getattr(message, row.key),
+            occurred_at=now_ms(),
+            correlation=errand.correlation,
+            cause=errand.id,
+            sequence=None,
+            message=message,
+        ),
+        errand.trace,
+    )

@@ -1,0 +1,144 @@
+"""Due work in MongoDB: leased rows, with a lane's limit kept over all processes by a unique index.
+
+A leased row holds one of its lane's slots 0 … limit-1 in the row itself. Two workers that reach for
+the same slot meet in the unique index (lane, slot), so no counter can drift after a crash, and the
+row that is deleted frees its slot with it. Times of leases are the database's (``$$NOW``).
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from services._kit.life import Document
+from services._kit.mongo import ERRANDS, Database, errand_of, outages
+from services._kit.ports import Errand
+
+QUERY_MAX_MS = 5_000
+_DUPLICATE_KEY = 11000
+_DUE = {"$expr": {"$lte": ["$due_at", "$$NOW"]}}
+
+
+class MongoErrands:
+    """The errands of one service's database."""
+
+    def __init__(self, db: Database) -> None:
+        self._rows = db[ERRANDS]
+
+    async def lanes_due(self) -> tuple[list[str], float | None]:
+        async with outages():
+            # Sorted and grouped by the head of an index, this reads one entry per lane.
+            cursor = self._rows.aggregate(
+                [
+                    {"$sort": {"lane": 1, "due_at": 1}},
+                    {"$group": {"_id": "$lane", "due_at": {"$first": "$due_at"}}},
+                    {"$project": {"wait_ms": {"$subtract": ["$due_at", "$$NOW"]}}},
+                ],
+                maxTimeMS=QUERY_MAX_MS,
+            )
+            rows = await cursor.to_list(None)
+        due = [row["_id"] for row in rows if row["wait_ms"] <= 0]
+        later = [row["wait_ms"] for row in rows if row["wait_ms"] > 0]
+        return due, min(later) / 1000 if later else None
+
+    async def lease(self, lane: str, most: int, lane_limit: int, lease_s: float) -> list[Errand]:
+        async with outages():
+            held, free = await asyncio.gather(self._held(lane), self._free(lane, most))
+            expired = [row for row in held if row["expired"]]
+            used = {row["slot"] for row in held}
+            slots = [slot for slot in range(lane_limit) if slot not in used]
+            token = secrets.token_hex(12)
+            # A row whose worker vanished keeps its slot and goes first.
+            writes = [self._take(row, row["slot"], token, lease_s) for row in expired[:most]]
+            room = most - len(writes)
+            writes += [
+                self._take(row, slot, token, lease_s)
+                for row, slot in zip(free[:room], slots, strict=False)
+            ]
+            if not writes:
+                return []
+            try:
+                await self._rows.bulk_write(writes, ordered=False)
+            except BulkWriteError as error:
+                codes = {one["code"] for one in error.details["writeErrors"]}
+                if codes != {_DUPLICATE_KEY}:
+                    raise
+            rows = await self._rows.find({"token": token}).sort("due_at", 1).to_list(None)
+        return [errand_of(row) for row in rows]
+
+    async def _held(self, lane: str) -> list[Document]:
+        cursor = self._rows.aggregate(
+            [
+                {"$match": {"lane": lane, "slot": {"$type": "number"}}},
+                {
+                    "$project": {
+                        "slot": 1,
+                        "token": 1,
+                        "expired": {"$lte": ["$leased_until", "$$NOW"]},
+                    }
+                },
+            ],
+            hint="lane_slot",
+            maxTimeMS=QUERY_MAX_MS,
+        )
+        rows: list[Document] = await cursor.to_list(None)
+        return rows
+
+    async def _free(self, lane: str, most: int) -> list[Document]:
+        cursor = (
+            self._rows.find({"lane": lane, "slot": None, **_DUE}, {"_id": 1})
+            .sort([("lane", 1), ("due_at", 1)])
+            .limit(most)
+            .max_time_ms(QUERY_MAX_MS)
+        )
+        rows: list[Document] = await cursor.to_list(None)
+        return rows
+
+    @staticmethod
+    def _take(row: Document, slot: int, token: str, lease_s: float) -> UpdateOne:
+        """Only while the row is as it was read: free, or leased under the same dead token."""
+        until = {"$add": ["$$NOW", int(lease_s * 1000)]}
+        change: list[dict[str, Any]] = [
+            {"$set": {"slot": slot, "token": token, "leased_until": until}}
+        ]
+        return UpdateOne({"_id": row["_id"], "token": row.get("token")}, change)
+
+    async def still_mine(self, errand: Errand) -> bool:
+        async with outages():
+            row = await self._rows.find_one(
+                {
+                    "_id": errand.id,
+                    "token": errand.token,
+                    "$expr": {"$gt": ["$leased_until", "$$NOW"]},
+                },
+                {"_id": 1},
+            )
+        return row is not None
+
+    async def done(self, errands: Sequence[Errand]) -> None:
+        """Rows leased anew by another worker are left to it."""
+        async with outages():
+            await self._rows.delete_many(
+                {
+                    "_id": {"$in": [errand.id for errand in errands]},
+                    "token": {"$in": list({errand.token for errand in errands})},
+                }
+            )
+
+    async def again(self, errand: Errand, delay_s: float) -> None:
+        async with outages():
+            await self._rows.update_one(
+                {"_id": errand.id, "token": errand.token},
+                [
+                    {
+                        "$set": {
+                            "due_at": {"$add": ["$$NOW", int(delay_s * 1000)]},
+                            "attempt": errand.attempt + 1,
+                        }
+                    },
+                    {"$unset": ["slot", "token", "leased_until"]},
+                ],
+            )

@@ -1,0 +1,389 @@
+"""The one rule, for batches: read, decide, commit once, publish, then let the offset go.
+
+A crash between any two steps leads back to step 1 with the same messages, and the inbox answers
+what was decided with the very bytes that were said before (docs/architecture.md §1 holds the crash
+table; tests/kit walks it line by line against memory and against Kafka and MongoDB).
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+
+from contracts import catalog
+from contracts.envelope import (
+    TYPE_HEADER,
+    Envelope,
+    UnreadableMessageError,
+    decode,
+    encode,
+    now_ms,
+)
+from contracts.ids import derived_id
+from contracts.message import Command, Message
+from services._kit import metrics, tracing
+from services._kit.failures import ConflictError, LeavingError, OutageError, patience
+from services._kit.life import Answer, Changes, Due, Received, Say
+from services._kit.ports import Errand, InboxRow, Publisher, Reader, Record, Store
+
+log = structlog.get_logger()
+
+Book = TypeVar("Book")
+Book_co = TypeVar("Book_co", covariant=True)
+
+REPLAY_HEADER = "replay"
+REASON_HEADER = "parked_reason"
+CONFLICTS_MAX = 50
+
+
+class Handlers(Protocol[Book]):
+    """What a service brings: how to read, decide and write its state. ``Book`` is the working set
+    of one batch: what was read, and what was decided since.
+    """
+
+    service: str
+
+    def hears(self) -> Collection[type[Message]]:
+        """The messages it decides."""
+
+    async def load(self, reader: Reader, messages: Sequence[Received]) -> Book:
+        """Step 1: all that the batch touches, in a constant number of queries."""
+
+    def decide(self, book: Book, message: Received, now: datetime) -> Sequence[Answer]:
+        """Step 2, pure: changes the book, returns what to say. An AssertionError parks the
+        message.
+        """
+
+    def park(self, book: Book, message: Received, reason: str, now: datetime) -> Sequence[Answer]:
+        """What a parked message leaves behind, for example a frozen account."""
+
+    def check(self, book: Book) -> None:
+        """Assert what must hold before anything is written."""
+
+    def changes(self, book: Book) -> Changes:
+        """Step 3, as data."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A record of the batch on its way through the steps."""
+
+    record: Record
+    envelope: Received | None
+    id: str
+    type: str
+    fingerprint: str
+    fault: str | None = None
+
+    @property
+    def replayed(self) -> bool:
+        return self.record.header(REPLAY_HEADER) is not None
+
+
+class Shell(Generic[Book]):
+    """Takes batches of records through the steps.
+
+    ``probe`` is called with the name of each step when it is over; tests crash there.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers[Book],
+        store: Store,
+        publisher: Publisher,
+        *,
+        patience_s: float,
+        wake: Callable[[Collection[str]], None] = lambda _lanes: None,
+        clock: Callable[[], datetime] = now_ms,
+        probe: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self.handlers = handlers
+        self.service = handlers.service
+        self._store = store
+        self._publisher = publisher
+        self._patience_s = patience_s
+        self._wake = wake
+        self._clock = clock
+        self._probe = probe
+        self._hears = {model.type for model in handlers.hears()}
+        deaf = {m.type for m in catalog.commands_to(self.service)} - self._hears
+        assert not deaf, f"{self.service} may not ignore commands addressed to it: {sorted(deaf)}"
+
+    def wants(self, record: Record) -> bool:
+        """Whether the record is for this service, told by its headers alone."""
+        message_type = record.header(TYPE_HEADER)
+        if message_type is None:
+            return True
+        if message_type not in self._hears:
+            return False
+        holder = record.header(catalog.HOLDER_HEADER)
+        return holder is None or not catalog.may_hold(self.service) or holder == self.service
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Steps 1 to 4 for one batch; returns when its offsets may be committed.
+
+        Raises:
+            LeavingError: outages outlasted the patience, or a publish is in doubt.
+        """
+        entries = [self._entry(record) for record in records if self.wants(record)]
+        if not entries:
+            return
+        conflicts = 0
+        async for attempt in patience(self._patience_s):
+            try:
+                said = await self._decide_and_commit(entries)
+                break
+            except ConflictError as conflict:
+                conflicts += 1
+                metrics.conflicts.labels(self.service).inc()
+                if conflicts > CONFLICTS_MAX:
+                    raise LeavingError(f"{conflicts} conflicts in a row: {conflict}") from None
+            except OutageError as outage:
+                metrics.outages.labels(self.service).inc()
+                log.warning("waiting for the database", attempt=attempt, reason=str(outage))
+        await self._say(said)
+
+    # --- step 0: read the bytes -----------------------------------------------------------------
+
+    def _entry(self, record: Record) -> _Entry:
+        message_type = record.header(TYPE_HEADER)
+        fingerprint = hashlib.sha256(record.value).hexdigest()
+        try:
+            envelope = decode(record.value, message_type)
+            if envelope.key != record.key:
+                raise UnreadableMessageError("the Kafka key is not the message's subject")
+        except UnreadableMessageError as error:
+            name = f"{record.topic}/{record.partition}/{record.offset}"
+            return _Entry(record, None, name, message_type or "", fingerprint, str(error))
+        return _Entry(record, envelope, envelope.id, envelope.type, fingerprint)
+
+    # --- steps 1 to 3 ---------------------------------------------------------------------------
+
+    async def _decide_and_commit(self, entries: Sequence[_Entry]) -> list[Record]:
+        known = await self._store.answered([entry.id for entry in entries])
+        fresh: list[_Entry] = []
+        taken: dict[str, _Entry] = {}
+        for entry in entries:
+            row = known.get(entry.id)
+            if row is not None and not (row.parked and entry.replayed):
+                _note_repeat(self.service, entry, row.fingerprint)
+            elif entry.id in taken:
+                _note_repeat(self.service, entry, taken[entry.id].fingerprint)
+            else:
+                taken[entry.id] = entry
+                fresh.append(entry)
+        self._probe("read")
+        answers = await self._decided(fresh, known) if fresh else {}
+        said: list[Record] = []
+        for entry in entries:
+            row = answers.get(entry.id) or known.get(entry.id)
+            if row is not None:
+                said.extend(row.said)
+        return said
+
+    async def _decided(
+        self, fresh: Sequence[_Entry], known: dict[str, InboxRow]
+    ) -> dict[str, InboxRow]:
+        now = self._clock()
+        faults = {entry.id: entry.fault for entry in fresh if entry.fault is not None}
+        while True:
+            book = await self.handlers.load(
+                self._store, [e.envelope for e in fresh if e.envelope is not None]
+            )
+            try:
+                rows, errands = self._decide(book, fresh, faults, now)
+                self.handlers.check(book)
+                break
+            except _FaultError as fault:
+                faults[fault.id] = fault.reason
+            except AssertionError as error:
+                if len(fresh) == 1:
+                    if fresh[0].id in faults:
+                        raise LeavingError(f"parking itself breaks an assertion: {error}") from None
+                    faults[fresh[0].id] = _reason(error)
+                    continue
+                return await self._one_by_one(fresh, known)
+        self._probe("decided")
+        new = [row for row in rows.values() if row.id not in known]
+        await self._store.commit(
+            self.handlers.changes(book),
+            new,
+            [row for row in rows.values() if row.id in known],
+            errands,
+        )
+        self._probe("committed")
+        self._after_commit(rows, errands, now)
+        return rows
+
+    async def _one_by_one(
+        self, fresh: Sequence[_Entry], known: dict[str, InboxRow]
+    ) -> dict[str, InboxRow]:
+        """The batch as a whole breaks a check: find the message that does it."""
+        rows: dict[str, InboxRow] = {}
+        for entry in fresh:
+            rows |= await self._decided([entry], known)
+        return rows
+
+    def _decide(
+        self,
+        book: Book,
+        fresh: Sequence[_Entry],
+        faults: Mapping[str, str],
+        now: datetime,
+    ) -> tuple[dict[str, InboxRow], list[Errand]]:
+        rows: dict[str, InboxRow] = {}
+        errands: list[Errand] = []
+        for entry in fresh:
+            fault = faults.get(entry.id)
+            trace = tracing.carried(entry.record.headers)
+            answers: Sequence[Answer] = ()
+            said: list[Record] = []
+            if entry.envelope is not None:
+                try:
+                    answers = (
+                        self.handlers.decide(book, entry.envelope, now)
+                        if fault is None
+                        else self.handlers.park(book, entry.envelope, fault, now)
+                    )
+                except Exception as error:  # a bug in a pure decision is a fault like an assert
+                    if fault is not None:
+                        raise
+                    log.exception("a decision failed", type=entry.type, id=entry.id)
+                    raise _FaultError(entry.id, _reason(error)) from error
+                said, due = self._answers(entry.envelope, answers, trace, now)
+                errands.extend(due)
+            if fault is not None:
+                said.insert(0, _dead(entry, fault))
+            rows[entry.id] = InboxRow(
+                entry.id, entry.type, entry.fingerprint, now, tuple(said), fault
+            )
+        return rows, errands
+
+    def _answers(
+        self,
+        cause: Received,
+        answers: Sequence[Answer],
+        trace: tuple[tuple[str, str], ...],
+        now: datetime,
+    ) -> tuple[list[Record], list[Errand]]:
+        said: list[Record] = []
+        due: list[Errand] = []
+        for index, answer in enumerate(answers):
+            if isinstance(answer, Say):
+                said.append(say_record(self.service, cause, str(index), answer, now, trace))
+            else:
+                due.append(_errand(self.service, cause, index, answer, trace))
+        return said, due
+
+    def _after_commit(
+        self, rows: dict[str, InboxRow], errands: Sequence[Errand], now: datetime
+    ) -> None:
+        for row in rows.values():
+            metrics.decided.labels(self.service, row.type).inc()
+            if row.parked:
+                metrics.parked.labels(self.service, row.type).inc()
+                log.error("parked for a person", type=row.type, id=row.id, reason=row.parked)
+        soon = now + timedelta(milliseconds=1)
+        lanes = {errand.lane for errand in errands if errand.due_at <= soon}
+        if lanes:
+            self._wake(lanes)
+
+    # --- step 4 ---------------------------------------------------------------------------------
+
+    async def _say(self, said: Sequence[Record]) -> None:
+        """Events (and dead letters) are acknowledged before any command is sent."""
+        events = [record for record in said if not _orders(record)]
+        commands = [record for record in said if _orders(record)]
+        for wave in (events, commands):
+            if wave:
+                await self._publisher.publish(wave)
+        self._probe("published")
+
+
+class _FaultError(Exception):
+    def __init__(self, message_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.id, self.reason = message_id, reason
+
+
+def say_record(
+    service: str,
+    cause: Received,
+    name: str,
+    say: Say,
+    now: datetime,
+    trace: tuple[tuple[str, str], ...] = (),
+) -> Record:
+    """The record of something said because of ``cause``; its id is derived from both."""
+    row = catalog.row(say.message.type)
+    assert service in row.said_by, f"{service} does not say {say.message.type}"
+    return record_of(
+        Envelope.model_construct(
+            id=derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
+            type=say.message.type,
+            source=f"/salur/{service}",
+            key=getattr(say.message, row.key),
+            occurred_at=now,
+            correlation=say.correlation or cause.correlation,
+            cause=cause.id,
+            sequence=say.sequence,
+            message=say.message,
+        ),
+        trace,
+    )
+
+
+def record_of(envelope: Envelope[Any], trace: tuple[tuple[str, str], ...] = ()) -> Record:
+    """An envelope as the log takes it, on its catalogue topic, with its headers."""
+    row = catalog.row(envelope.type)
+    headers = ((TYPE_HEADER, envelope.type), *trace)
+    if row.holder is not None:
+        headers = (*headers, (catalog.HOLDER_HEADER, getattr(envelope.message, row.holder)))
+    return Record(row.topic, envelope.key, encode(envelope), headers)
+
+
+def _errand(
+    service: str, cause: Received, index: int, due: Due, trace: tuple[tuple[str, str], ...]
+) -> Errand:
+    return Errand(
+        id=derived_id(cause.id, cause.occurred_at, f"{service}/errand/{index}"),
+        kind=due.kind,
+        lane=due.lane,
+        due_at=due.due_at,
+        inserted_due_at=due.due_at,
+        data=dict(due.data),
+        correlation=due.data.get("correlation", cause.correlation),
+        trace=trace,
+    )
+
+
+def _dead(entry: _Entry, reason: str) -> Record:
+    headers = tuple(h for h in entry.record.headers if h[0] != REPLAY_HEADER)
+    return replace(
+        entry.record,
+        topic=entry.record.topic + catalog.DEAD_SUFFIX,
+        headers=(*headers, (REASON_HEADER, reason[:500])),
+        partition=-1,
+        offset=-1,
+    )
+
+
+def _orders(record: Record) -> bool:
+    message_type = record.header(TYPE_HEADER)
+    if message_type is None or record.topic.endswith(catalog.DEAD_SUFFIX):
+        return False
+    return issubclass(catalog.row(message_type).model, Command)
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _note_repeat(service: str, entry: _Entry, first: str) -> None:
+    metrics.repeated.labels(service).inc()
+    if first != entry.fingerprint and not entry.replayed:
+        # First-published stands: the same cause may be worded differently by a later process.
+        log.warning("same id, other content; the first stands", type=entry.type, id=entry.id)
