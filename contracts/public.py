@@ -38,11 +38,11 @@ def public_disbursement(life: Disbursement, sequence: int) -> dict[str, Any]:
         known = failure(reason.code)
         shown = {"code": reason.code, "message": reason.message or known.message}
         shown["retry"] = known.retry
-    destination = {"type": order.destination.type}
+    destination: dict[str, str | None] = {"type": order.destination.type}
     if order.destination.bank is not None:
         destination |= {"bank": order.destination.bank, "account_number": order.destination.masked}
     else:
-        destination |= {"wallet": order.destination.wallet or "", "phone": order.destination.masked}
+        destination |= {"wallet": order.destination.wallet, "phone": order.destination.masked}
     return {
         "id": life.disbursement,
         "status": DISBURSEMENT_STATUSES[life.status][0],
