@@ -1,0 +1,1 @@
+"""How Salur is started: on a laptop (``local``), in containers and on Kubernetes."""
