@@ -22,21 +22,27 @@ class SetEndpoint(Command):
 
 
 class Attempt(Part):
-    """One try to deliver. ``status`` is the HTTP status; None: no answer (``error`` says why)."""
+    """One try to deliver. ``status`` is the HTTP status; None: no answer (``error`` says why).
+    ``retry_after_s`` is the pause that the endpoint asked for.
+    """
 
     number: int = Field(ge=1)
     at: Moment
     status: int | None = None
     latency_ms: int = Field(ge=0)
     error: Text = ""
+    retry_after_s: int | None = Field(default=None, ge=0)
 
 
 class RecordAttempt(Command):
-    """The sender has tried; the delivery decides what follows."""
+    """The sender has tried; the delivery decides what follows. ``endpoint_sequence`` tells which
+    state of the endpoint was tried: an old address that is gone says nothing of the new one.
+    """
 
     delivery: Id
     attempt: Attempt
     outcome: Literal["delivered", "failed", "gone"]
+    endpoint_sequence: int = Field(default=0, ge=0)
 
 
 class RedeliverCallback(Command):
