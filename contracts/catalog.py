@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from contracts.callbacks import v1 as callbacks
+from contracts.cashout import v1 as cashout
 from contracts.disburse import v1 as disburse
 from contracts.ledger import v1 as ledger
 from contracts.message import Command, Message
@@ -34,6 +35,7 @@ _LIVES = ("disburse", "cashout")
 _TELLS = ("gateway", "callbacks")
 _VIEW = ("gateway",)
 _DISBURSE = ("disburse",)
+_CASHOUT = ("cashout",)
 
 # fmt: off
 CATALOG: tuple[Row, ...] = (
@@ -80,6 +82,25 @@ CATALOG: tuple[Row, ...] = (
     Row(disburse.CommandRefused,       "disburse.events",     "disbursement", _DISBURSE,                    _VIEW),
     Row(disburse.AccountInquired,      "disburse.events",     "inquiry",      _DISBURSE,                    _VIEW),
     Row(disburse.AccountInquiryFailed, "disburse.events",     "inquiry",      _DISBURSE,                    _VIEW),
+
+    Row(cashout.RequestCashout,        "cashout.commands",    "phone_hash",   ("gateway",),                  _CASHOUT),
+    Row(cashout.CancelCashout,         "cashout.commands",    "phone_hash",   ("gateway",),                  _CASHOUT),
+    Row(cashout.ExpireCode,            "cashout.commands",    "phone_hash",   _CASHOUT,                      _CASHOUT),
+    Row(cashout.RedeemCode,            "cashout.commands",    "phone_hash",   ("gateway",),                  _CASHOUT),
+    Row(cashout.ReverseRedemption,     "cashout.commands",    "phone_hash",   ("gateway",),                  _CASHOUT),
+    Row(cashout.InquireCode,           "cashout.commands",    "phone_hash",   ("gateway",),                  _CASHOUT),
+    Row(cashout.CashoutAccepted,       "cashout.events",      "cashout",      _CASHOUT,                      _VIEW),
+    Row(cashout.CashoutFailed,         "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CodeIssued,            "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CodeRedeemed,          "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CodeBlocked,           "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CashoutCancelled,      "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CodeExpired,           "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CashoutReversed,       "cashout.events",      "cashout",      _CASHOUT,                      _TELLS),
+    Row(cashout.CommandRefused,        "cashout.events",      "cashout",      _CASHOUT,                      _VIEW),
+    Row(cashout.RedemptionAnswered,    "cashout.events",      "key",          _CASHOUT,                      _VIEW),
+    Row(cashout.ReversalAnswered,      "cashout.events",      "key",          _CASHOUT,                      _VIEW),
+    Row(cashout.InquiryAnswered,       "cashout.events",      "inquiry",      _CASHOUT,                      _VIEW),
 
     Row(callbacks.SetEndpoint,         "callbacks.commands",  "endpoint",     ("gateway",),                 ("callbacks",)),
     Row(callbacks.RecordAttempt,       "callbacks.commands",  "delivery",     ("callbacks",),               ("callbacks",)),

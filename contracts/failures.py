@@ -18,6 +18,7 @@ FAILURES: dict[str, FailureCode] = {
     "CREDIT_LIMIT_EXCEEDED":      FailureCode("yes",          "Amount and fee exceed what is left of the credit limit."),
     "INVALID_DESTINATION":        FailureCode("no",           "The bank knows no such account."),
     "ACCOUNT_FROZEN":             FailureCode("later",        "Your account is frozen. Contact support."),
+    "UNKNOWN_ACCOUNT":            FailureCode("later",        "Your account is not open yet. Contact support."),
     "ACCOUNT_INACTIVE":           FailureCode("no",           "The beneficiary's account is dormant or closed."),
     "ACCOUNT_NAME_MISMATCH":      FailureCode("no",           "The account belongs to another name."),
     "DESTINATION_LIMIT_EXCEEDED": FailureCode("no",           "The beneficiary's account cannot receive this amount."),
@@ -30,6 +31,7 @@ FAILURES: dict[str, FailureCode] = {
     "DUPLICATE_REFERENCE":        FailureCode("no",           "The reference was used before."),
     "SUSPECTED_FRAUD":            FailureCode("no",           "The bank suspects fraud."),
     "RETURNED_BY_BANK":           FailureCode("later",        "The bank gave the money back after it had accepted the transfer."),
+    "REVERSED_BY_STORE":          FailureCode("yes",          "The till did not hear in time that it may pay, and took the redemption back. Send a new request."),
 }
 # fmt: on
 

@@ -31,7 +31,9 @@ def derived_id(cause_id: str, cause_time: datetime, name: str) -> str:
     """
     digest = hashlib.sha256(f"{cause_id}\n{name}".encode()).digest()
     ms = int(cause_time.timestamp() * 1000 + 0.5)
-    return str(_timed_uuid(ms, 8, int.from_bytes(digest[:10], "big")))
+    text = f"{_timed(ms, 8, int.from_bytes(digest[:10], 'big')):032x}"
+    # As ``str(uuid.UUID(int=…))`` writes it, without the object: each answer needs one.
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def new_public_id(prefix: str) -> str:
@@ -59,11 +61,17 @@ def parse_public_id(prefix: str, text: str) -> uuid.UUID:
     number = 0
     for char in tail:
         number = number << 5 | _CROCKFORD_VALUES[char]
-    return uuid.UUID(int=number & (1 << 128) - 1)
+    if number >> 128:
+        raise ValueError(f"not an id of the form {prefix}_ and {_PUBLIC_LENGTH} characters")
+    return uuid.UUID(int=number)
 
 
 def _timed_uuid(ms: int, version: int, bits: int) -> uuid.UUID:
+    return uuid.UUID(int=_timed(ms, version, bits))
+
+
+def _timed(ms: int, version: int, bits: int) -> int:
     """48 bits of milliseconds, then version, 12 bits, variant and 62 bits of ``bits`` (80)."""
     high = (bits >> 62) & 0xFFF
     low = bits & ((1 << 62) - 1)
-    return uuid.UUID(int=(ms & (1 << 48) - 1) << 80 | version << 76 | high << 64 | 1 << 63 | low)
+    return (ms & (1 << 48) - 1) << 80 | version << 76 | high << 64 | 1 << 63 | low

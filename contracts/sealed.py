@@ -55,10 +55,10 @@ class Sealer:
         key = self._keys.get(key_id)
         if key is None:
             raise SealError(f"sealed with key {key_id!r}, which is not configured")
-        raw = base64.urlsafe_b64decode(text)
         try:
+            raw = base64.urlsafe_b64decode(text)
             return key.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], purpose.encode()).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: no base64, or cut short
             raise SealError(f"cannot be opened as {purpose}") from None
 
 

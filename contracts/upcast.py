@@ -4,7 +4,7 @@ To release a version: keep the old model, add the new one with its sample and sc
 ``upcasts[old type] = function from old message to new``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,12 @@ def models() -> Mapping[str, type[Message]]:
     from contracts import catalog  # noqa: PLC0415 - the catalogue imports the envelope's users
 
     return {row.model.type: row.model for row in catalog.CATALOG}
+
+
+def with_older(types: Collection[str]) -> set[str]:
+    """``types`` and the older versions that are lifted to them."""
+    names = {one.rpartition(".")[0] for one in types}
+    return {*types, *(old for old in upcasts if old.rpartition(".")[0] in names)}
 
 
 def newest(envelope: Any) -> Any:

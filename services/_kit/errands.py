@@ -108,6 +108,8 @@ class Worker:
         self._finished: list[Errand] = []
         self._sweep: asyncio.Task[None] | None = None
         self._broken: BaseException | None = None
+        self._poll_at = 0.0
+        self._leaving = False
 
     def wake(self, lanes: Collection[str]) -> None:
         """There is work in these lanes, due now."""
@@ -131,6 +133,14 @@ class Worker:
                 with contextlib.suppress(Exception):
                     await self._sweep
 
+    async def idle(self, limit_s: float = 15) -> None:
+        """Lease nothing more, and wait until what is under way is over; bounded."""
+        self._leaving = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s)
+        if self._tasks:
+            log.warning("errands are cut off; they are done again later", n=len(self._tasks))
+
     async def once(self) -> int:
         """Lease and perform what is due now, and wait for it; returns how many rows were taken."""
         lanes, _ = await self._store.lanes_due()
@@ -145,15 +155,17 @@ class Worker:
         return taken
 
     async def _round(self) -> None:
-        lanes = self._counts.woken
+        lanes = dict.fromkeys(self._counts.woken)
         self._counts.woken = set()
         self._bell.clear()
-        pause = self._poll_s
         try:
-            if not lanes:
+            # Lanes that are woken all the time must not hide the others, so polls go on.
+            if not lanes or time.monotonic() >= self._poll_at:
                 due, wait = await self._store.lanes_due()
-                lanes = set(due)
+                lanes = dict.fromkeys([*due, *lanes])
                 pause = min(self._poll_s, wait if wait is not None else self._poll_s)
+                self._poll_at = time.monotonic() + pause
+            pause = self._poll_at - time.monotonic()
             for name in lanes:
                 if await self._lease(name):
                     pause = 0.0
@@ -164,30 +176,34 @@ class Worker:
         if self._broken is not None:
             raise self._broken
         if not self._counts.woken:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets the bell.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bell.wait(), max(pause, 0.001))
+                async with asyncio.timeout(max(pause, 0.001)):
+                    await self._bell.wait()
 
     async def _lease(self, name: str) -> int:
         room = self._most - self._counts.running
-        if room <= 0:
+        if room <= 0 or self._leaving:
             return 0
         policy = self._lane(name)
+        # The lease begins in the database a moment later, so this end is on the safe side.
+        until = asyncio.get_running_loop().time() + policy.lease_s
         errands = await self._store.lease(
             name, min(room, policy.limit), policy.limit, policy.lease_s
         )
         for errand in errands:
             self._counts.running += 1
-            task = asyncio.create_task(self._perform(errand, policy))
+            task = asyncio.create_task(self._perform(errand, until))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(errands)
 
-    async def _perform(self, errand: Errand, policy: Lane) -> None:
+    async def _perform(self, errand: Errand, until: float) -> None:
         started = time.monotonic()
         outcome = "failed"
         try:
             # The lease is the outer limit of everything an attempt does.
-            async with asyncio.timeout(policy.lease_s):
+            async with asyncio.timeout_at(until):
                 with tracing.continued(f"errand {errand.kind}", errand.trace):
                     outcome = await self._attempt(errand)
         except TimeoutError:
@@ -197,6 +213,8 @@ class Worker:
             self._bell.set()
         except OutageError as error:
             log.warning("an errand met an outage", kind=errand.kind, reason=str(error))
+        except Exception:  # the row waits for its lease to run out, and the reason is seen
+            log.exception("an errand could not be put away", kind=errand.kind, id=errand.id)
         finally:
             self._counts.running -= 1
             metrics.errands.labels(self._service, errand.kind, outcome).inc()
@@ -206,7 +224,9 @@ class Worker:
     async def _attempt(self, errand: Errand) -> str:
         try:
             outcome = await self._performers[errand.kind](errand)
-        except (LeavingError, OutageError, TimeoutError):
+            says = outcome.says if isinstance(outcome, Done) else ()
+            records = [self._record(errand, one) for one in says]
+        except (LeavingError, OutageError):
             raise
         except Exception:  # a bug in a performer must not lose the errand: it waits and is seen
             log.exception("an errand failed", kind=errand.kind, id=errand.id)
@@ -214,8 +234,8 @@ class Worker:
         if isinstance(outcome, Again):
             await self._store.again(errand, outcome.delay_s)
             return "again"
-        if outcome.says:
-            await self._publisher.publish([self._record(errand, one) for one in outcome.says])
+        if records:
+            await self._publisher.publish(records)
         await self._delete(errand)
         return "done"
 

@@ -4,6 +4,7 @@ Refusals are values and never come here. Errors of the kit::
 
     ConflictError        somebody else wrote what this batch wanted to write: read again
     OutageError          a server is away or slow: wait and try again, within a limit
+    UnstorableError      the database cannot hold what was decided: a fault, like an assert
     LeavingError         the limit is reached, or going on could lose something: the process ends
 
 An AssertionError, or any bug raised by a pure decision, is a fault: the message is parked.
@@ -23,6 +24,10 @@ class ConflictError(Exception):
 
 class OutageError(Exception):
     """A server did not do what was asked, perhaps: what was asked may also have happened."""
+
+
+class UnstorableError(Exception):
+    """A document that no database can hold, for example a number of more than 64 bits."""
 
 
 class LeavingError(Exception):

@@ -20,15 +20,17 @@ from faststream.kafka import KafkaBroker
 
 from services._kit import metrics
 from services._kit.failures import LeavingError
-from services._kit.ports import Record
+from services._kit.ports import MESSAGE_BYTES_MAX, Record
 
 log = structlog.get_logger()
 
-REQUEST_BYTES_MAX = 1_000_000  # below the broker's message.max.bytes of 1 MiB, for a whole batch
+REQUEST_BYTES_MAX = 1_000_000  # a batch; below the broker's message.max.bytes of 1 MiB
 MAX_POLL_INTERVAL_MS = 300_000
 SESSION_TIMEOUT_MS = 6_000
 HEARTBEAT_MS = 1_500
 POLL_MS = 1_000
+COMMIT_S = 30
+START_POLL_S = 0.01
 
 
 class KafkaPublisher:
@@ -76,9 +78,13 @@ class KafkaPublisher:
     async def stop(self) -> None:
         """Close; an idempotent batch that nobody acknowledges would keep ``stop`` waiting."""
         try:
-            await asyncio.wait_for(self._producer.stop(), 5)
+            async with asyncio.timeout(5):
+                await self._producer.stop()
         except (TimeoutError, KafkaError):
             log.warning("the producer did not close in time")
+            # What stop() would do next, had it not been waiting for acknowledgements.
+            await self._producer._sender.close()  # noqa: SLF001 - there is no public door
+            await self._producer.client.close()
 
     async def ping(self) -> bool:
         """Whether a broker answers a metadata request now."""
@@ -104,7 +110,7 @@ class KafkaPublisher:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._send([record for records, _ in calls for record in records])
-            except (KafkaError, TimeoutError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, nobody may wait for ever
                 self._broken = f"a publish is in doubt: {type(error).__name__}: {error}"
                 calls += self._pending
                 self._pending = []
@@ -118,25 +124,35 @@ class KafkaPublisher:
 
     async def _send(self, records: Sequence[Record]) -> None:
         lines: dict[tuple[str, int], list[Record]] = {}
+        # A batch has few keys and many records: each key is hashed once.
+        known: dict[tuple[str, str], list[Record]] = {}
         for record in records:
-            topic = self._prefix + record.topic
-            partitions = self._partitions.get(topic)
-            if partitions is None:
-                partitions = sorted(await self._producer.partitions_for(topic))
-                self._partitions[topic] = partitions
-            number = self._partitioner(record.key.encode(), partitions, partitions)
-            lines.setdefault((topic, number), []).append(record)
+            line = known.get((record.topic, record.key))
+            if line is None:
+                place = await self._place(record)
+                line = known[record.topic, record.key] = lines.setdefault(place, [])
+            line.append(record)
         await asyncio.gather(*(self._send_line(*place, line) for place, line in lines.items()))
+
+    async def _place(self, record: Record) -> tuple[str, int]:
+        topic = self._prefix + record.topic
+        partitions = self._partitions.get(topic)
+        if partitions is None:
+            partitions = sorted(await self._producer.partitions_for(topic))
+            self._partitions[topic] = partitions
+        return topic, self._partitioner(record.key.encode(), partitions, partitions)
 
     async def _send_line(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """One partition, chunk by chunk: the next goes out when the one before is there."""
         batch = self._producer.create_batch()
         for record in records:
+            # A batch takes its first record whatever its size, and the broker would refuse it.
+            if len(record.value) > MESSAGE_BYTES_MAX:
+                raise LeavingError(f"a message of {len(record.value)} bytes is too large")
             if not _append(batch, record):
                 await self._ship(batch, topic, partition)
                 batch = self._producer.create_batch()
-                if not _append(batch, record):
-                    raise LeavingError(f"a message of {len(record.value)} bytes is too large")
+                _append(batch, record)
         await self._ship(batch, topic, partition)
 
     async def _ship(self, batch: Any, topic: str, partition: int) -> None:
@@ -156,22 +172,30 @@ def _append(batch: Any, record: Record) -> bool:
 
 
 class _AwaitBatch(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """Partitions move only when the batch in flight is over, or has taken too long."""
+    """Partitions move only when the batch in flight is over, or has taken too long; the next one
+    begins when they have moved.
+    """
 
     def __init__(self, busy: asyncio.Lock, limit_s: float) -> None:
         self._busy = busy
         self._limit_s = limit_s
+        self._holds = False
+        self.moves = 0
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
-                async with self._busy:
-                    pass
+                await self._busy.acquire()
+            self._holds = True
         except TimeoutError:
             log.warning("a batch outlives a rebalance; it will lose by version", n=len(revoked))
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         log.debug("partitions assigned", n=len(assigned))
+        self.moves += 1
+        if self._holds:
+            self._holds = False
+            self._busy.release()
 
 
 class KafkaSource:
@@ -199,12 +223,13 @@ class KafkaSource:
         self._group = group
         self._messages_max = messages_max
         self._bytes_max = bytes_max
+        self._listener = _AwaitBatch(self._busy, rebalance_wait_s)
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
             group_id=prefix + group,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
-            listener=_AwaitBatch(self._busy, rebalance_wait_s),
+            listener=self._listener,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
@@ -224,12 +249,16 @@ class KafkaSource:
     async def idle(self, limit_s: float = 15) -> None:
         """Wait until no batch is in flight, and take no other; bounded."""
         try:
-            await asyncio.wait_for(self._busy.acquire(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._busy.acquire()
         except TimeoutError:
             log.warning("stopping with a batch in flight; it will be delivered again")
 
     async def run(self, handle: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
         """Feed until cancelled."""
+        # FastStream's lifespan does not wait for its broker; a broker that fails ends the server.
+        while not self._subscriber.running:  # noqa: ASYNC110 - FastStream has no event
+            await asyncio.sleep(START_POLL_S)
         while True:
             try:
                 got = await self.consumer.getmany(
@@ -240,8 +269,12 @@ class KafkaSource:
                 await asyncio.sleep(1)
                 continue
             if got:
+                moves = self._listener.moves
                 async with self._busy:
-                    await self._take(got, handle)
+                    # Fetched before partitions moved: the new assignment begins where the last
+                    # commit ended, and whoever has them now gets these records again.
+                    if moves == self._listener.moves:
+                        await self._take(got, handle)
 
     async def _take(
         self,
@@ -251,7 +284,7 @@ class KafkaSource:
         raw = [record for records in got.values() for record in records]
         for chunk in _chunks(raw, self._bytes_max):
             started = time.monotonic()
-            await handle([self._record(record) for record in chunk])
+            await handle([record_of_raw(record, self._prefix) for record in chunk])
             metrics.batch_s.labels(self._group).observe(time.monotonic() - started)
             metrics.batch_messages.labels(self._group).observe(len(chunk))
             await self._commit(chunk)
@@ -262,19 +295,25 @@ class KafkaSource:
             place = TopicPartition(record.topic, record.partition)
             offsets[place] = OffsetAndMetadata(record.offset + 1, "")
         try:
-            await self.consumer.commit(offsets)
-        except KafkaError as error:
+            # aiokafka itself would try for as long as Kafka is away.
+            async with asyncio.timeout(COMMIT_S):
+                await self.consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
             log.warning("an offset was not committed; the inbox will answer", reason=repr(error))
 
-    def _record(self, raw: Any) -> Record:
-        return Record(
-            topic=raw.topic.removeprefix(self._prefix),
-            key=(raw.key or b"").decode(errors="replace"),
-            value=raw.value or b"",
-            headers=tuple((name, value.decode(errors="replace")) for name, value in raw.headers),
-            partition=raw.partition,
-            offset=raw.offset,
-        )
+
+def record_of_raw(raw: Any, prefix: str) -> Record:
+    """aiokafka's record as the kit's. Bytes that are no text are replaced, none are refused."""
+    return Record(
+        topic=raw.topic.removeprefix(prefix),
+        key=(raw.key or b"").decode(errors="replace"),
+        value=raw.value or b"",
+        headers=tuple(
+            (name, (value or b"").decode(errors="replace")) for name, value in raw.headers
+        ),
+        partition=raw.partition,
+        offset=raw.offset,
+    )
 
 
 def _chunks(raw: Sequence[Any], bytes_max: int) -> list[list[Any]]:

@@ -29,7 +29,10 @@ def configure(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        # A plain traceback: the rich one shows local variables, and with them what was unsealed.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

@@ -75,6 +75,10 @@ class _Leased:
     until: datetime | None = None
 
 
+def _by_due(errand: Errand) -> datetime:
+    return errand.due_at
+
+
 class MemoryErrands:
     """Due rows in memory; ``clock`` is the database's."""
 
@@ -90,13 +94,14 @@ class MemoryErrands:
 
     async def lanes_due(self) -> tuple[list[str], float | None]:
         now = self.clock()
-        due = {row.errand.lane for row in self.rows.values() if self._free(row, now)}
+        free = sorted((r.errand for r in self.rows.values() if self._free(r, now)), key=_by_due)
+        due = dict.fromkeys(errand.lane for errand in free)
         later = [
             moment
             for row in self.rows.values()
             if (moment := max(row.errand.due_at, row.until or row.errand.due_at)) > now
         ]
-        return sorted(due), (min(later) - now).total_seconds() if later else None
+        return list(due), (min(later) - now).total_seconds() if later else None
 
     async def lease(self, lane: str, most: int, lane_limit: int, lease_s: float) -> list[Errand]:
         now, token = self.clock(), secrets.token_hex(8)

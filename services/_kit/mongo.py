@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import IndexModel, ReplaceOne
 from pymongo.errors import (
@@ -25,7 +26,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from services._kit.failures import ConflictError, OutageError
+from services._kit.failures import ConflictError, OutageError, UnstorableError
 from services._kit.life import Changes, Document
 from services._kit.ports import Errand, InboxRow, Record
 
@@ -38,8 +39,10 @@ INBOX, ERRANDS = "inbox", "errands"
 
 _WRITE_CONFLICT = 112
 _DUPLICATE_KEY = 11000
-# NoSuchTransaction, ExceededTimeLimit, MaxTimeMSExpired, TransactionTooOld, interrupted, stepdown…
-_PASSING = {50, 89, 91, 189, 202, 225, 251, 262, 10107, 11600, 11602, 13435, 13436}
+# Host or cursor gone, a majority that does not answer, NoSuchTransaction, ExceededTimeLimit,
+# MaxTimeMSExpired, TransactionTooOld, interrupted, stepdown…
+_PASSING = {6, 7, 43, 50, 64, 89, 91, 133, 134, 189, 202, 225, 251, 262}
+_PASSING |= {9001, 10107, 11600, 11601, 11602, 13435, 13436}
 
 Client = Any
 Database = Any
@@ -100,6 +103,9 @@ async def outages() -> AsyncIterator[None]:
     """Driver errors inside become ConflictError, OutageError, or stay what they are."""
     try:
         yield
+    except (BSONError, OverflowError) as error:
+        # The driver's text would show the document.
+        raise UnstorableError(f"{type(error).__name__}: cannot be written as BSON") from None
     except PyMongoError as error:
         raise as_outage(error) from error
 

@@ -40,6 +40,7 @@ class MongoErrands:
                 maxTimeMS=QUERY_MAX_MS,
             )
             rows = await cursor.to_list(None)
+        rows.sort(key=lambda row: row["wait_ms"])
         due = [row["_id"] for row in rows if row["wait_ms"] <= 0]
         later = [row["wait_ms"] for row in rows if row["wait_ms"] > 0]
         return due, min(later) / 1000 if later else None
@@ -104,7 +105,7 @@ class MongoErrands:
         change: list[dict[str, Any]] = [
             {"$set": {"slot": slot, "token": token, "leased_until": until}}
         ]
-        return UpdateOne({"_id": row["_id"], "token": row.get("token")}, change)
+        return UpdateOne({"_id": row["_id"], "token": row.get("token"), **_DUE}, change)
 
     async def still_mine(self, errand: Errand) -> bool:
         async with outages():
@@ -120,12 +121,12 @@ class MongoErrands:
 
     async def done(self, errands: Sequence[Errand]) -> None:
         """Rows leased anew by another worker are left to it."""
+        leases: dict[str | None, list[str]] = {}
+        for errand in errands:
+            leases.setdefault(errand.token, []).append(errand.id)
         async with outages():
             await self._rows.delete_many(
-                {
-                    "_id": {"$in": [errand.id for errand in errands]},
-                    "token": {"$in": list({errand.token for errand in errands})},
-                }
+                {"$or": [{"_id": {"$in": ids}, "token": token} for token, ids in leases.items()]}
             )
 
     async def again(self, errand: Errand, delay_s: float) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from services._kit.life import Changes, Document
 
+MESSAGE_BYTES_MAX = 950_000  # with headers it stays below what the log takes as one request
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

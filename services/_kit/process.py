@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -86,7 +87,17 @@ def main(load: Callable[[Mapping[str, str]], Service[Any]]) -> int:
     logs.configure(settings.service, settings.log_level)
     if settings.otlp_endpoint:
         tracing.export(settings.service, settings.otlp_endpoint)
+    _collect_rarely()
     return uvloop_run(run(service))
+
+
+def _collect_rarely() -> None:
+    """A batch is thousands of small objects, none of them a cycle: by default the collector would
+    walk them all, and all modules, many times a batch.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def uvloop_run(coroutine: Any) -> int:
@@ -182,8 +193,12 @@ async def _work(service: Service[Any], parts: Parts, health: Health) -> int:
                 "errands": worker.run(),
                 "monitor": monitor.run(),
             },
-            source.idle,
+            partial(_drained, source, worker),
         )
+
+
+async def _drained(source: KafkaSource, worker: Worker) -> None:
+    await asyncio.gather(source.idle(), worker.idle())
 
 
 class Monitor:
@@ -200,10 +215,18 @@ class Monitor:
         return self._down.get(name)
 
     async def run(self) -> None:
+        """Raises LeavingError when a server was away for longer than the patience."""
         aged = 0.0
+        patience_s = self._service.settings.outage_patience_s
+        answered = dict.fromkeys(("kafka", "mongo"), time.monotonic())
         while True:
             kafka = await self._parts.publisher.ping()
             mongo = await self._mongo()
+            for name, up in (("kafka", kafka), ("mongo", mongo)):
+                if up:
+                    answered[name] = time.monotonic()
+                elif (away_s := time.monotonic() - answered[name]) > patience_s:
+                    raise LeavingError(f"{name} has not answered for {away_s:.0f} s")
             self._down = {
                 name: "does not answer"
                 for name, up in (("kafka", kafka), ("mongo", mongo))
@@ -211,7 +234,8 @@ class Monitor:
             }
             if mongo and time.monotonic() - aged > AGES_EVERY_S:
                 aged = time.monotonic()
-                await self._ages()
+                with contextlib.suppress(OutageError):  # the next ping tells
+                    await self._ages()
             await asyncio.sleep(PING_EVERY_S)
 
     async def _mongo(self) -> bool:

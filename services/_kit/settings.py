@@ -30,6 +30,7 @@ class ServiceSettings(BaseModel):
         "mongo_url": "MONGO_URL",
         "seal_key": "SALUR_SEAL_KEY",
         "phone_key": "SALUR_PHONE_KEY",
+        "callback_seal_key": "SALUR_CALLBACK_SEAL_KEY",
         "log_level": "SALUR_LOG_LEVEL",
         "topic_prefix": "SALUR_TOPIC_PREFIX",
         "database_prefix": "SALUR_DATABASE_PREFIX",

@@ -6,6 +6,7 @@ table; tests/kit walks it line by line against memory and against Kafka and Mong
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from contracts import catalog
+from contracts import catalog, upcast
 from contracts.envelope import (
     TYPE_HEADER,
     Envelope,
@@ -21,13 +22,28 @@ from contracts.envelope import (
     decode,
     encode,
     now_ms,
+    written,
 )
 from contracts.ids import derived_id
 from contracts.message import Command, Message
 from services._kit import metrics, tracing
-from services._kit.failures import ConflictError, LeavingError, OutageError, patience
+from services._kit.failures import (
+    ConflictError,
+    LeavingError,
+    OutageError,
+    UnstorableError,
+    patience,
+)
 from services._kit.life import Answer, Changes, Due, Received, Say
-from services._kit.ports import Errand, InboxRow, Publisher, Reader, Record, Store
+from services._kit.ports import (
+    MESSAGE_BYTES_MAX,
+    Errand,
+    InboxRow,
+    Publisher,
+    Reader,
+    Record,
+    Store,
+)
 
 log = structlog.get_logger()
 
@@ -36,6 +52,8 @@ Book_co = TypeVar("Book_co", covariant=True)
 
 REPLAY_HEADER = "replay"
 REASON_HEADER = "parked_reason"
+# So that nobody parses an event that nobody waits for (architecture §2, "Waiting for an answer").
+CORRELATION_HEADER = "correlation"
 CONFLICTS_MAX = 50
 
 
@@ -108,8 +126,10 @@ class Shell(Generic[Book]):
         self._wake = wake
         self._clock = clock
         self._probe = probe
-        self._hears = {model.type for model in handlers.hears()}
-        deaf = {m.type for m in catalog.commands_to(self.service)} - self._hears
+        self._hears = upcast.with_older({model.type for model in handlers.hears()})
+        commands = catalog.commands_to(self.service)
+        self._order_topics = {catalog.row(model.type).topic for model in commands}
+        deaf = {model.type for model in commands} - self._hears
         assert not deaf, f"{self.service} may not ignore commands addressed to it: {sorted(deaf)}"
 
     def wants(self, record: Record) -> bool:
@@ -118,7 +138,8 @@ class Shell(Generic[Book]):
         if message_type is None:
             return True
         if message_type not in self._hears:
-            return False
+            # An order that nobody here knows, of a newer version perhaps, is parked and not lost.
+            return record.topic in self._order_topics
         holder = record.header(catalog.HOLDER_HEADER)
         return holder is None or not catalog.may_hold(self.service) or holder == self.service
 
@@ -156,7 +177,8 @@ class Shell(Generic[Book]):
             if envelope.key != record.key:
                 raise UnreadableMessageError("the Kafka key is not the message's subject")
         except UnreadableMessageError as error:
-            name = f"{record.topic}/{record.partition}/{record.offset}"
+            # The hash: a topic that was made anew counts its offsets from 0 again.
+            name = f"{record.topic}/{record.partition}/{record.offset}/{fingerprint[:16]}"
             return _Entry(record, None, name, message_type or "", fingerprint, str(error))
         return _Entry(record, envelope, envelope.id, envelope.type, fingerprint)
 
@@ -196,27 +218,28 @@ class Shell(Generic[Book]):
             try:
                 rows, errands = self._decide(book, fresh, faults, now)
                 self.handlers.check(book)
-                break
+                changes = self.handlers.changes(book)
             except _FaultError as fault:
                 faults[fault.id] = fault.reason
-            except AssertionError as error:
-                if len(fresh) == 1:
-                    if fresh[0].id in faults:
-                        raise LeavingError(f"parking itself breaks an assertion: {error}") from None
-                    faults[fresh[0].id] = _reason(error)
-                    continue
-                return await self._one_by_one(fresh, known)
-        self._probe("decided")
-        new = [row for row in rows.values() if row.id not in known]
-        await self._store.commit(
-            self.handlers.changes(book),
-            new,
-            [row for row in rows.values() if row.id in known],
-            errands,
-        )
-        self._probe("committed")
-        self._after_commit(rows, errands, now)
-        return rows
+                continue
+            except Exception as error:  # noqa: BLE001 - all this is pure: a bug is a fault
+                if len(fresh) > 1:
+                    return await self._one_by_one(fresh, known)
+                _blame(fresh[0], faults, error)
+                continue
+            self._probe("decided")
+            new = [row for row in rows.values() if row.id not in known]
+            unparked = [row for row in rows.values() if row.id in known]
+            try:
+                await self._store.commit(changes, new, unparked, errands)
+            except UnstorableError as error:
+                if len(fresh) > 1:
+                    return await self._one_by_one(fresh, known)
+                _blame(fresh[0], faults, error)
+                continue
+            self._probe("committed")
+            self._after_commit(rows, errands, now)
+            return rows
 
     async def _one_by_one(
         self, fresh: Sequence[_Entry], known: dict[str, InboxRow]
@@ -248,12 +271,14 @@ class Shell(Generic[Book]):
                         if fault is None
                         else self.handlers.park(book, entry.envelope, fault, now)
                     )
+                    # What parking says has names of its own: a replay must not repeat them.
+                    under = "" if fault is None else "parked/"
+                    said, due = self._answers(entry.envelope, answers, trace, now, under)
                 except Exception as error:  # a bug in a pure decision is a fault like an assert
                     if fault is not None:
                         raise
                     log.exception("a decision failed", type=entry.type, id=entry.id)
                     raise _FaultError(entry.id, _reason(error)) from error
-                said, due = self._answers(entry.envelope, answers, trace, now)
                 errands.extend(due)
             if fault is not None:
                 said.insert(0, _dead(entry, fault))
@@ -268,21 +293,27 @@ class Shell(Generic[Book]):
         answers: Sequence[Answer],
         trace: tuple[tuple[str, str], ...],
         now: datetime,
+        under: str,
     ) -> tuple[list[Record], list[Errand]]:
         said: list[Record] = []
         due: list[Errand] = []
         for index, answer in enumerate(answers):
             if isinstance(answer, Say):
-                said.append(say_record(self.service, cause, str(index), answer, now, trace))
+                name = f"{under}{index}"
+                said.append(say_record(self.service, cause, name, answer, now, trace))
             else:
-                due.append(_errand(self.service, cause, index, answer, trace))
+                due.append(_errand(self.service, cause, f"{under}errand/{index}", answer, trace))
+        for record in said:
+            # Found out after the commit, it could never be published, nor anything behind it.
+            assert len(record.value) <= MESSAGE_BYTES_MAX, f"{record.topic}: {len(record.value)} B"
         return said, due
 
     def _after_commit(
         self, rows: dict[str, InboxRow], errands: Sequence[Errand], now: datetime
     ) -> None:
+        for message_type, n in Counter(row.type for row in rows.values()).items():
+            metrics.decided.labels(self.service, message_type).inc(n)
         for row in rows.values():
-            metrics.decided.labels(self.service, row.type).inc()
             if row.parked:
                 metrics.parked.labels(self.service, row.type).inc()
                 log.error("parked for a person", type=row.type, id=row.id, reason=row.parked)
@@ -295,8 +326,10 @@ class Shell(Generic[Book]):
 
     async def _say(self, said: Sequence[Record]) -> None:
         """Events (and dead letters) are acknowledged before any command is sent."""
-        events = [record for record in said if not _orders(record)]
-        commands = [record for record in said if _orders(record)]
+        events: list[Record] = []
+        commands: list[Record] = []
+        for record in said:
+            (commands if _orders(record) else events).append(record)
         for wave in (events, commands):
             if wave:
                 await self._publisher.publish(wave)
@@ -318,38 +351,46 @@ def say_record(
     trace: tuple[tuple[str, str], ...] = (),
 ) -> Record:
     """The record of something said because of ``cause``; its id is derived from both."""
-    row = catalog.row(say.message.type)
-    assert service in row.said_by, f"{service} does not say {say.message.type}"
-    return record_of(
-        Envelope.model_construct(
-            id=derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
-            type=say.message.type,
-            source=f"/salur/{service}",
-            key=getattr(say.message, row.key),
-            occurred_at=now,
-            correlation=say.correlation or cause.correlation,
-            cause=cause.id,
-            sequence=say.sequence,
-            message=say.message,
-        ),
-        trace,
+    message = say.message
+    row = catalog.row(message.type)
+    assert service in row.said_by, f"{service} does not say {message.type}"
+    key = getattr(message, row.key)
+    correlation = say.correlation or cause.correlation
+    value = written(
+        derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
+        message.type,
+        f"/salur/{service}",
+        key,
+        now,
+        correlation,
+        cause.id,
+        say.sequence,
+        message,
     )
+    return Record(row.topic, key, value, _headers(row, message, correlation, trace))
 
 
 def record_of(envelope: Envelope[Any], trace: tuple[tuple[str, str], ...] = ()) -> Record:
     """An envelope as the log takes it, on its catalogue topic, with its headers."""
     row = catalog.row(envelope.type)
-    headers = ((TYPE_HEADER, envelope.type), *trace)
-    if row.holder is not None:
-        headers = (*headers, (catalog.HOLDER_HEADER, getattr(envelope.message, row.holder)))
+    headers = _headers(row, envelope.message, envelope.correlation, trace)
     return Record(row.topic, envelope.key, encode(envelope), headers)
 
 
+def _headers(
+    row: catalog.Row, message: Message, correlation: str, trace: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    headers = ((TYPE_HEADER, message.type), (CORRELATION_HEADER, correlation), *trace)
+    if row.holder is None:
+        return headers
+    return (*headers, (catalog.HOLDER_HEADER, getattr(message, row.holder)))
+
+
 def _errand(
-    service: str, cause: Received, index: int, due: Due, trace: tuple[tuple[str, str], ...]
+    service: str, cause: Received, name: str, due: Due, trace: tuple[tuple[str, str], ...]
 ) -> Errand:
     return Errand(
-        id=derived_id(cause.id, cause.occurred_at, f"{service}/errand/{index}"),
+        id=derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
         kind=due.kind,
         lane=due.lane,
         due_at=due.due_at,
@@ -360,11 +401,20 @@ def _errand(
     )
 
 
+def _blame(entry: _Entry, faults: dict[str, str], error: Exception) -> None:
+    if entry.id in faults:
+        raise LeavingError(f"parking itself is a fault: {_reason(error)}") from error
+    log.error("a decision failed", type=entry.type, id=entry.id, exc_info=error)
+    faults[entry.id] = _reason(error)
+
+
 def _dead(entry: _Entry, reason: str) -> Record:
     headers = tuple(h for h in entry.record.headers if h[0] != REPLAY_HEADER)
     return replace(
         entry.record,
         topic=entry.record.topic + catalog.DEAD_SUFFIX,
+        # Nobody here says more; of a stranger's message the topic it came by keeps the rest.
+        value=entry.record.value[:MESSAGE_BYTES_MAX],
         headers=(*headers, (REASON_HEADER, reason[:500])),
         partition=-1,
         offset=-1,

@@ -6,6 +6,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from contracts import catalog
+from services._kit.kafka import REQUEST_BYTES_MAX
 from services._kit.settings import PlatformSettings, SettingsError
 
 log = structlog.get_logger()
@@ -62,9 +63,17 @@ async def _compare(
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
     for answer in await admin.describe_configs(resources):
         for resource in answer.resources:
-            topic, entries = resource[3], {entry[0]: entry[1] for entry in resource[4]}
+            code, topic = resource[0], resource[3]
+            if code:  # just made: the broker itself may not know it yet
+                raise for_code(code)(topic)
+            entries = {entry[0]: entry[1] for entry in resource[4]}
             kept_ms = int(entries["retention.ms"])
             segment_ms = int(entries["segment.ms"])
+            if int(entries["max.message.bytes"]) <= REQUEST_BYTES_MAX:
+                raise SettingsError(
+                    f"{topic} takes {entries['max.message.bytes']} bytes at most, but batches have "
+                    f"up to {REQUEST_BYTES_MAX}: raise the topic's max.message.bytes"
+                )
             if kept_ms < 0 or kept_ms + segment_ms > remembered_ms:
                 raise SettingsError(
                     f"{topic} keeps messages for {kept_ms} + {segment_ms} ms, but the inbox "
