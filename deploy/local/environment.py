@@ -27,6 +27,7 @@ class Choices:
 
     partitions: int = 4
     bank_call_timeout_s: float = 5
+    bank_token_timeout_s: float = 5
     bank_concurrency: int = 100
     not_found_after_s: float = 1200
     bank_latency_ms: float = 20
@@ -63,6 +64,7 @@ def environment(
         "dedupes_reference": True,
         "concurrency": choices.bank_concurrency,
         "call_timeout_s": choices.bank_call_timeout_s,
+        "token_timeout_s": choices.bank_token_timeout_s,
         "not_found_after_s": choices.not_found_after_s,
     }
     variables = {
