@@ -179,9 +179,8 @@ async def test_what_the_bank_returns_is_reversed_and_the_fee_is_kept(shop: Shop)
 
 
 async def test_more_than_the_deposit_fails_for_want_of_balance(shop: Shop) -> None:
-    spent = [
-        await shop.send(to_bank(reference(), 240_000_000, "1313130001"), wait_s=0) for _ in range(5)
-    ]
+    bodies = [to_bank(reference(), 50_000_000, "1313130001") for _ in range(22)]
+    spent = await asyncio.gather(*(shop.send(body, wait_s=0) for body in bodies))
 
     ends = [await shop.until_ended(one["id"]) for one in spent]
 
