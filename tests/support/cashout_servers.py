@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from contracts import catalog
-from contracts.envelope import Envelope, decode
+from contracts.envelope import Envelope, decode, now_ms
 from contracts.message import Message
 from services._kit.kafka import KafkaPublisher
 from services._kit.life import due_message
@@ -109,13 +109,14 @@ async def lateness_s(processes: Processes, codes: int, within_s: float) -> list[
     await processes.make_topics()
     client = open_client(space.mongo_url)
     try:
-        with processes.running("cashout"):
+        with processes.running("cashout") as running:
             store = MongoStore(client, space.database("cashout"))
             while "cashouts" not in await store.db.list_collection_names():  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             await asyncio.sleep(2)
             await _insert(store, codes, within_s)
             while await store.db[LIVES].count_documents({"status": "active"}):  # noqa: ASYNC110
+                assert running.poll() is None, "the service has left; see its log"
                 await asyncio.sleep(0.5)
     finally:
         client.close()
@@ -130,8 +131,7 @@ async def _insert(store: MongoStore, codes: int, within_s: float) -> None:
     """Active lives with their alarm clocks, as ``FundsHeld`` leaves them."""
     shop = Shop()
     order, place = shop.order(), hash_of("081234567890")
-    answer = await store.db.command("hello")
-    made: datetime = answer["localTime"]
+    made = now_ms()
     first = made + timedelta(seconds=4 + codes / 4000)
     lives, rows = [], []
     for n in range(codes):

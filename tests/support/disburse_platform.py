@@ -149,7 +149,7 @@ class Platform:
         late = []
         for name, process in self.running.items():
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
