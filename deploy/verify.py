@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -63,16 +63,17 @@ def main(environ: Mapping[str, str], folder: Path = FOLDER) -> int:
     return 0 if clean else 1
 
 
-def verify(url: str, prefix: str, *, at_rest: bool = False, out: TextIO = sys.stdout) -> bool:
+def verify(url: str, prefix: str, *, at_rest: bool = False, out: TextIO | None = None) -> bool:
     """Print a line per check and each difference; True if there is none.
 
     Args:
         url: MongoDB's.
         prefix: before each database's name.
         at_rest: nobody writes, so lives that ended are as old as the newest message.
-        out: where the lines go.
+        out: where the lines go; standard output unless given.
     """
     counts, found = Counts(), []
+    out = out or sys.stdout
     try:
         with (
             Client(url, tz_aware=True, serverSelectionTimeoutMS=5_000) as client,
@@ -127,7 +128,7 @@ class _Lives:
         self._client = client
         self._session = session
         self._prefix = prefix
-        now: datetime = client.admin.command("hello")["localTime"]
+        now = client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
         newest = self._newest() if at_rest else None
         self._graced = (newest or now) - timedelta(seconds=GRACE_S)
 

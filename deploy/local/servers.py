@@ -86,6 +86,8 @@ class KafkaServer(Server):
             wheels.java(),
             "-Xmx256m",
             "-XX:+UseSerialGC",
+            # On two cores the optimising compiler would cost more than it earns for an hour.
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",  # without memory it would limp for ever, unseen
             "-XX:-UsePerfData",  # it would leave files outside the folder
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",

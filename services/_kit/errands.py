@@ -69,6 +69,8 @@ class Lane:
 class _Counts:
     running: int = 0
     woken: set[str] = field(default_factory=set)
+    lanes: dict[str, int] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
 
 
 class Worker:
@@ -82,6 +84,7 @@ class Worker:
         lane: the policy of a lane, by its name.
         concurrency_max: errands at once in this process.
         poll_s: the longest time that a row may wait unseen.
+        gather_s: shortest time from one lease to the next.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Worker:
         lane: Callable[[str], Lane],
         concurrency_max: int = 200,
         poll_s: float = 0.25,
+        gather_s: float = 0.01,
     ) -> None:
         self._service = service
         self._store = store
@@ -102,6 +106,7 @@ class Worker:
         self._lane = lane
         self._most = concurrency_max
         self._poll_s = poll_s
+        self._gather_s = gather_s
         self._counts = _Counts()
         self._bell = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -166,9 +171,12 @@ class Worker:
                 pause = min(self._poll_s, wait if wait is not None else self._poll_s)
                 self._poll_at = time.monotonic() + pause
             pause = self._poll_at - time.monotonic()
+            took = 0
             for name in lanes:
-                if await self._lease(name):
-                    pause = 0.0
+                took += await self._lease(name)
+            if took:
+                # Leases, like batches, cost the same for 1 and for 50.
+                await asyncio.sleep(self._gather_s)
         except OutageError as outage:
             metrics.outages.labels(self._service).inc()
             log.warning("errands wait for the database", reason=str(outage))
@@ -186,26 +194,36 @@ class Worker:
         if room <= 0 or self._leaving:
             return 0
         policy = self._lane(name)
+        most = min(room, policy.limit)
         # The lease begins in the database a moment later, so this end is on the safe side.
         until = asyncio.get_running_loop().time() + policy.lease_s
-        errands = await self._store.lease(
-            name, min(room, policy.limit), policy.limit, policy.lease_s
-        )
-        for errand in errands:
-            self._counts.running += 1
-            task = asyncio.create_task(self._perform(errand, until))
+        errands = await self._store.lease(name, most, policy.limit, policy.lease_s)
+        # A lane that gave all it could may hold more: look again when a place is free.
+        held = self._counts.lanes.get(name, 0) + len(errands)
+        if errands and (len(errands) == most or held >= policy.limit):
+            self._counts.full.add(name)
+        else:
+            self._counts.full.discard(name)
+        self._counts.lanes[name] = held
+        says = [errand for errand in errands if errand.kind == SAY]
+        groups = [[errand] for errand in errands if errand.kind != SAY]
+        for group in [*groups, says] if says else groups:
+            self._counts.running += len(group)
+            task = asyncio.create_task(self._perform(group, until))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return len(errands)
 
-    async def _perform(self, errand: Errand, until: float) -> None:
+    async def _perform(self, group: Sequence[Errand], until: float) -> None:
         started = time.monotonic()
         outcome = "failed"
+        errand, together = group[0], len(group) > 1
         try:
             # The lease is the outer limit of everything an attempt does.
             async with asyncio.timeout_at(until):
-                with tracing.continued(f"errand {errand.kind}", errand.trace):
-                    outcome = await self._attempt(errand)
+                with tracing.continued(f"errand {errand.kind}", () if together else errand.trace):
+                    attempt = self._say_together(group) if together else self._attempt(errand)
+                    outcome = await attempt
         except TimeoutError:
             log.warning("an errand outlived its lease", kind=errand.kind, id=errand.id)
         except LeavingError as error:
@@ -216,10 +234,17 @@ class Worker:
         except Exception:  # the row waits for its lease to run out, and the reason is seen
             log.exception("an errand could not be put away", kind=errand.kind, id=errand.id)
         finally:
-            self._counts.running -= 1
-            metrics.errands.labels(self._service, errand.kind, outcome).inc()
+            self._counts.running -= len(group)
+            metrics.errands.labels(self._service, errand.kind, outcome).inc(len(group))
             metrics.errand_s.labels(self._service, errand.kind).observe(time.monotonic() - started)
-            self.wake((errand.lane,))
+            self._free(errand.lane)
+
+    def _free(self, lane: str) -> None:
+        self._counts.lanes[lane] -= 1
+        if self._counts.lanes[lane] == 0:
+            del self._counts.lanes[lane]
+        if lane in self._counts.full:
+            self.wake((lane,))
 
     async def _attempt(self, errand: Errand) -> str:
         try:
@@ -236,12 +261,27 @@ class Worker:
             return "again"
         if records:
             await self._publisher.publish(records)
-        await self._delete(errand)
+        await self._delete([errand])
         return "done"
 
-    async def _delete(self, errand: Errand) -> None:
+    async def _say_together(self, group: Sequence[Errand]) -> str:
+        """Thousands of alarm clocks ring at the same minute: one publish, one delete."""
+        records: list[Record] = []
+        try:
+            for errand in group:
+                done = await self._say(errand)
+                records += [self._record(errand, one) for one in done.says]
+        except Exception:  # noqa: BLE001 - each for itself, so that the one that cannot be said is seen
+            for errand in group:
+                await self._attempt(errand)
+            return "done"
+        await self._publisher.publish(records)
+        await self._delete(group)
+        return "done"
+
+    async def _delete(self, errands: Sequence[Errand]) -> None:
         """Rows that end together are deleted together."""
-        self._finished.append(errand)
+        self._finished.extend(errands)
         if self._sweep is None or self._sweep.done():
             self._sweep = asyncio.create_task(self._delete_finished())
         await asyncio.shield(self._sweep)
@@ -255,7 +295,7 @@ class Worker:
                 # The leases run out; the rows are done again and say the same.
                 log.warning("errands are done but not deleted", reason=str(outage))
 
-    async def _say(self, errand: Errand) -> Outcome:
+    async def _say(self, errand: Errand) -> Done:
         model = models()[errand.data["type"]]
         message = model.model_validate(errand.data["message"])
         return Done([Conclusion(type(message).__name__, message)])

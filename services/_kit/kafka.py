@@ -205,6 +205,7 @@ class KafkaSource:
         broker: FastStream's; it owns the connection.
         topics: without prefix.
         group: the consumer group, a service's name.
+        gather_s: shortest time from the begin of one batch to the next.
     """
 
     def __init__(
@@ -216,6 +217,7 @@ class KafkaSource:
         prefix: str,
         messages_max: int,
         bytes_max: int,
+        gather_s: float = 0.0,
         rebalance_wait_s: float = 30,
     ) -> None:
         self._busy = asyncio.Lock()
@@ -223,6 +225,7 @@ class KafkaSource:
         self._group = group
         self._messages_max = messages_max
         self._bytes_max = bytes_max
+        self._gather_s = gather_s
         self._listener = _AwaitBatch(self._busy, rebalance_wait_s)
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
@@ -269,12 +272,16 @@ class KafkaSource:
                 await asyncio.sleep(1)
                 continue
             if got:
+                began = time.monotonic()
                 moves = self._listener.moves
                 async with self._busy:
                     # Fetched before partitions moved: the new assignment begins where the last
                     # commit ended, and whoever has them now gets these records again.
                     if moves == self._listener.moves:
                         await self._take(got, handle)
+                # A batch costs the same transaction and commits whether it holds 1 or 50: what
+                # comes in quick succession is gathered. The first after a rest never waits.
+                await asyncio.sleep(max(0.0, self._gather_s - (time.monotonic() - began)))
 
     async def _take(
         self,

@@ -135,14 +135,12 @@ class MongoStore:
                 ERRANDS,
                 [
                     IndexModel([("lane", 1), ("due_at", 1)], name="lane_due"),
-                    IndexModel("due_at", name="due"),
                     IndexModel(
                         [("lane", 1), ("slot", 1)],
                         name="lane_slot",
                         unique=True,
                         partialFilterExpression={"slot": {"$type": "number"}},
                     ),
-                    IndexModel("token", name="token", sparse=True),
                 ],
             )
             for name, models in indices.items():
@@ -202,9 +200,21 @@ class MongoStore:
         now = datetime.now(UTC)
         ages = {}
         async with outages():
-            due = await self.db[ERRANDS].find_one({}, {"due_at": 1}, sort=[("due_at", 1)])
+            # One entry per lane: the head of the index (lane, due_at).
+            lanes = await (
+                self.db[ERRANDS]
+                .aggregate(
+                    [
+                        {"$sort": {"lane": 1, "due_at": 1}},
+                        {"$group": {"_id": "$lane", "due_at": {"$first": "$due_at"}}},
+                        {"$group": {"_id": None, "due_at": {"$min": "$due_at"}}},
+                    ]
+                )
+                .to_list(None)
+            )
+            due = lanes[0] if lanes else None
             parked = await self.db[INBOX].find_one(
-                {"parked": {"$type": "string"}}, {"at": 1}, sort=[("parked", 1)]
+                {"parked": {"$type": "string"}}, {"at": 1}, sort=[("at", 1)], hint="parked"
             )
         for kind, row, moment in (("due_errand", due, "due_at"), ("dead_letter", parked, "at")):
             ages[kind] = max(0.0, (now - row[moment]).total_seconds()) if row else 0.0
@@ -212,25 +222,30 @@ class MongoStore:
 
     async def _insert(self, name: str, documents: Sequence[Document], session: Any) -> None:
         """One command; ``insert_many`` would look at each document in Python once more."""
+        await self._write(name, session, insert=name, documents=documents)
+
+    async def _replace(self, name: str, documents: Sequence[Document], session: Any) -> None:
+        """One command, like ``_insert``."""
+        updates = [
+            {"q": {"_id": one["_id"], "version": one["version"] - 1}, "u": one} for one in documents
+        ]
+        matched = await self._write(name, session, update=name, updates=updates)
+        if matched != len(updates):
+            missed = len(updates) - matched
+            raise ConflictError(f"{name}: {missed} of {len(updates)} have another version")
+
+    async def _write(self, name: str, session: Any, **command: Any) -> int:
+        """How many documents were inserted or matched."""
         answer = await self.db.command(
-            "insert", name, documents=documents, ordered=True, session=session,
-            maxTimeMS=TRANSACTION_MAX_MS,
-        )  # fmt: skip
+            {**command, "ordered": True, "maxTimeMS": TRANSACTION_MAX_MS}, session=session
+        )
         errors = answer.get("writeErrors")
         if errors:
             code = errors[0].get("code")
             if code in (_DUPLICATE_KEY, _WRITE_CONFLICT):
                 raise ConflictError(f"{name}: {errors[0].get('keyPattern', code)}")
             raise OperationFailure(str(errors[0].get("errmsg"))[:300], code)
-
-    async def _replace(self, name: str, documents: Sequence[Document], session: Any) -> None:
-        writes = [
-            ReplaceOne({"_id": one["_id"], "version": one["version"] - 1}, one) for one in documents
-        ]
-        done = await self.db[name].bulk_write(writes, ordered=True, session=session)
-        if done.matched_count != len(writes):
-            missed = len(writes) - done.matched_count
-            raise ConflictError(f"{name}: {missed} of {len(writes)} have another version")
+        return int(answer["n"])
 
     async def _unpark(self, rows: Sequence[InboxRow], session: Any) -> None:
         writes = [

@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError
 from services._kit.life import Document
 from services._kit.mongo import ERRANDS, Database, errand_of, outages
 from services._kit.ports import Errand
+from services._kit.together import Together
 
 QUERY_MAX_MS = 5_000
 _DUPLICATE_KEY = 11000
@@ -27,6 +28,7 @@ class MongoErrands:
 
     def __init__(self, db: Database) -> None:
         self._rows = db[ERRANDS]
+        self._mine = Together(self._still_mine)
 
     async def lanes_due(self) -> tuple[list[str], float | None]:
         async with outages():
@@ -67,7 +69,9 @@ class MongoErrands:
                 codes = {one["code"] for one in error.details["writeErrors"]}
                 if codes != {_DUPLICATE_KEY}:
                     raise
-            rows = await self._rows.find({"token": token}).sort("due_at", 1).to_list(None)
+            asked = [row["_id"] for row in (*expired, *free)]
+            rows = await self._rows.find({"_id": {"$in": asked}, "token": token}).to_list(None)
+        rows.sort(key=lambda row: row["due_at"])
         return [errand_of(row) for row in rows]
 
     async def _held(self, lane: str) -> list[Document]:
@@ -108,16 +112,19 @@ class MongoErrands:
         return UpdateOne({"_id": row["_id"], "token": row.get("token"), **_DUE}, change)
 
     async def still_mine(self, errand: Errand) -> bool:
+        return await self._mine(errand)
+
+    async def _still_mine(self, errands: Sequence[Errand]) -> list[bool]:
         async with outages():
-            row = await self._rows.find_one(
+            rows = await self._rows.find(
                 {
-                    "_id": errand.id,
-                    "token": errand.token,
+                    "_id": {"$in": [errand.id for errand in errands]},
                     "$expr": {"$gt": ["$leased_until", "$$NOW"]},
                 },
-                {"_id": 1},
-            )
-        return row is not None
+                {"token": 1},
+            ).to_list(None)
+        leases = {(row["_id"], row.get("token")) for row in rows}
+        return [(errand.id, errand.token) in leases for errand in errands]
 
     async def done(self, errands: Sequence[Errand]) -> None:
         """Rows leased anew by another worker are left to it."""

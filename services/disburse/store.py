@@ -4,17 +4,18 @@ A life's order is kept as its JSON text: partners choose the keys of ``metadata`
 like them all. The fields beside it are for people and indices.
 """
 
-from collections.abc import Collection
-from dataclasses import asdict
+import secrets
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from contracts.disburse.v1 import Failure, Order
 from services._kit.life import Document
 from services._kit.memory import MemoryStore
 from services._kit.mongo import Database, MongoStore, outages
+from services._kit.together import Together
 from services.disburse.life import Change, Life, Transfer, Way
 
 LIVES, TRANSFERS, STATEMENTS = "disbursements", "transfers", "statements"
@@ -55,19 +56,24 @@ def life_document(life: Life) -> Document:
         "updated_at": life.updated_at,
         "since": life.since,
         "ask": life.ask,
-        "way": asdict(life.way) if life.way else None,
+        "way": _flat(life.way) if life.way else None,
         "failure": life.failure.model_dump() if life.failure else None,
         "bank_reference": life.bank_reference,
         "trace_no": life.trace_no,
         "transferred_at": life.transferred_at,
         "resolution": dict(life.resolution) if life.resolution else None,
         "detail": life.detail,
-        "history": [asdict(change) for change in life.history],
+        "history": [_flat(change) for change in life.history],
     }
     if life.status in WAITING:
         at = order.instruct_at if life.status == "scheduled" else None
         document |= {"waits": life.status, "waits_since": at or life.since}
     return document
+
+
+def _flat(value: Way | Change) -> Document:
+    """Not ``asdict``: it copies deeply, and this runs for each change of a life."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def life_of(document: Document) -> Life:
@@ -143,24 +149,46 @@ class MongoNotes:
     def __init__(self, store: MongoStore) -> None:
         self._store = store
         self._db: Database = store.db
+        self._read = Together(self._transfers)
+        self._note = Together(self._note_all)
 
     async def transfer(self, life: str) -> Transfer | None:
-        found = await self._store.get(TRANSFERS, [life])
-        return transfer_of(found[life]) if life in found else None
+        return await self._read(life)
+
+    async def _transfers(self, lives: Sequence[str]) -> list[Transfer | None]:
+        found = await self._store.get(TRANSFERS, set(lives))
+        return [transfer_of(found[life]) if life in found else None for life in lives]
 
     async def note_sending(
         self, seen: Transfer, sent_at: datetime, *, resend: bool
     ) -> Transfer | None:
-        async with outages():
-            document = await self._db[TRANSFERS].find_one_and_update(
+        return await self._note((seen, sent_at, resend))
+
+    async def _note_all(
+        self, notes: Sequence[tuple[Transfer, datetime, bool]]
+    ) -> list[Transfer | None]:
+        """An update reports a count and not which rows, so each note carries a mark of its own and
+        is read back by it.
+        """
+        marks = [secrets.token_hex(8) for _ in notes]
+        writes = [
+            UpdateOne(
                 {"_id": seen.id, "closed": None, "sending": seen.sending},
                 {
-                    "$set": {"sent_at": sent_at},
+                    "$set": {"sent_at": sent_at, "noted": mark},
                     "$inc": {"sending": 1, "version": 1, "resends": int(resend)},
                 },
-                return_document=ReturnDocument.AFTER,
             )
-        return None if document is None else transfer_of(document)
+            for (seen, sent_at, resend), mark in zip(notes, marks, strict=True)
+        ]
+        async with outages():
+            await self._db[TRANSFERS].bulk_write(writes, ordered=False)
+        rows = await self._store.get(TRANSFERS, {seen.id for seen, _, _ in notes})
+        return [
+            transfer_of(row) if row is not None and row.get("noted") == mark else None
+            for (seen, _, _), mark in zip(notes, marks, strict=True)
+            for row in (rows.get(seen.id),)
+        ]
 
     async def lives(self, ids: Collection[str]) -> dict[str, Life]:
         found = await self._store.get(LIVES, ids)

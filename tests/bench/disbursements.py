@@ -64,9 +64,14 @@ async def main(count: int, rate: float, idle: int, holds: int) -> int:
             partner = open_partner(platform, top_up=1_000_000_000_000)
             quiet = await _idle(partner, platform.sandbox_url, idle)
             run = Run()
+            before = _cpu_s(platform)
             took_s = await _load(partner, platform.sandbox_url, run, count, rate)
+            after = _cpu_s(platform)
             clean = _verify(platform)
     result = _result(run, quiet, took_s, clean=clean)
+    result["cpu_ms_per_disbursement"] = {
+        name: round(1000 * (after[name] - before[name]) / count, 2) for name in after
+    }
     result["ledger_holds_per_s_one_account"] = _ledger(holds) if holds else None
     return _report(result, count)
 
@@ -145,6 +150,17 @@ async def _count_by_api(client: PartnerClient, run: Run) -> None:
         cursor = f"&cursor={page['next_cursor']}"
     for one in set(run.terminal) - ended:
         del run.terminal[one]
+
+
+def _cpu_s(platform: stack.LocalPlatform) -> dict[str, float]:
+    """CPU seconds that each process has used so far, and this load generator."""
+    tick = os.sysconf("SC_CLK_TCK")
+    used = {"load generator": time.process_time()}
+    for one in (*platform.needed_servers(), *platform.processes):
+        text = Path(f"/proc/{one.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        user, system = text.split()[11:13]
+        used[one.name] = (int(user) + int(system)) / tick
+    return used
 
 
 def _verify(platform: stack.LocalPlatform) -> bool:

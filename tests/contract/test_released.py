@@ -33,7 +33,8 @@ def schema() -> dict[str, Any]:
 
 def git(root: Path, *words: str) -> None:
     identity = ("-c", "user.name=Siti", "-c", "user.email=siti@salur.example")
-    subprocess.run(["git", "-C", str(root), *identity, *words], check=True, capture_output=True)
+    command = ["git", "-C", str(root), *identity, *words]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - git of a made-up folder
 
 
 def save(root: Path, changed: dict[str, Any]) -> None:

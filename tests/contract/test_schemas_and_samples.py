@@ -80,9 +80,9 @@ def _messages() -> list[type[Message]]:
         versions = importlib.import_module(package.name)
         for module in pkgutil.iter_modules(versions.__path__, package.name + "."):
             for _, value in inspect.getmembers(importlib.import_module(module.name)):
-                if inspect.isclass(value) and issubclass(value, Message):
-                    if value.__module__ == module.name and not value.__name__.startswith("_"):
-                        found.append(value)
+                is_message = inspect.isclass(value) and issubclass(value, Message)
+                if is_message and value.__module__ == module.name and value.__name__[0] != "_":
+                    found.append(value)
     return found
 
 

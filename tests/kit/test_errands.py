@@ -1,77 +1,33 @@
-"""What falls due: lanes, leases, slots and the names of conclusions, in memory and in MongoDB."""
+"""What falls due is done once, said under its own name, and never holds up another lane."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from contracts.envelope import decode, now_ms
 from contracts.ids import derived_id
 from contracts.ledger import v1 as ledger
-from services._kit.errands import Again, Conclusion, Done, Lane, Outcome, Performer, Worker
+from services._kit.errands import Again, Conclusion, Done, Outcome
 from services._kit.failures import LeavingError, OutageError
-from services._kit.life import Changes, due_message
+from services._kit.life import due_message
 from services._kit.ports import Errand
-from tests.kit.toy import ACCOUNT, RING, RING_LANE, Counters, ring
-from tests.kit.world import RealWorld, World, shell_of
+from tests.kit.chores import (
+    all_are,
+    at_work,
+    errand,
+    has,
+    ignore,
+    insert,
+    left,
+    none_left,
+    settle,
+    worker,
+)
+from tests.kit.toy import ACCOUNT, RING, Counters, ring
+from tests.kit.world import World, shell_of
 from tests.support.space import eventually
-
-LEASE_S = 30.0
-
-
-def errand(lane: str = RING_LANE, *, ago_s: float = 1, kind: str = RING, **data: Any) -> Errand:
-    due_at = now_ms() - timedelta(seconds=ago_s)
-    return Errand(uuid4().hex, kind, lane, due_at, due_at, data, "talk")
-
-
-async def insert(world: World, *errands: Errand) -> None:
-    await world.store().commit(Changes(), [], [], errands)
-
-
-async def left(world: World) -> int:
-    return len(await world.documents("errands"))
-
-
-def worker(
-    world: World, performers: Mapping[str, Performer], *, limit: int = 4, **options: Any
-) -> Worker:
-    lease_s = options.pop("lease_s", LEASE_S)
-    store = options.pop("store", None) or world.errands()
-    publisher = options.pop("publisher", None) or world.publisher()
-    return Worker(
-        "ledger",
-        store,
-        publisher,
-        performers=performers,
-        lane=lambda _name: Lane(limit, lease_s),
-        **options,
-    )
-
-
-@contextlib.asynccontextmanager
-async def at_work(*workers: Worker) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one.run()) for one in workers]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def ignore(_errand: Errand) -> Outcome:
-    return Done()
-
-
-def settle(row: Errand) -> Conclusion:
-    return Conclusion("HoldSettled", ledger.HoldSettled(
-        account=ACCOUNT, available=0, held=0, hold="h", amount=1, fee=0, rail=row.lane
-    ))  # fmt: skip
 
 
 async def test_what_is_due_is_done_once_and_what_is_not_due_waits(world: World) -> None:
@@ -125,7 +81,7 @@ async def test_a_slow_lane_never_holds_up_another(world: World) -> None:
         return Done()
 
     async with at_work(worker(world, {RING: perform}, limit=4)):
-        await eventually(lambda: _all(seen, ["quick"] * 10))
+        await eventually(lambda: all_are(seen, ["quick"] * 10))
 
 
 async def test_a_lane_that_is_woken_all_the_time_does_not_hide_what_falls_due_elsewhere(
@@ -147,132 +103,8 @@ async def test_a_lane_that_is_woken_all_the_time_does_not_hide_what_falls_due_el
 
     waking = asyncio.create_task(keep_waking())
     async with at_work(busy):
-        await eventually(lambda: _has(seen, "quiet"), within_s=5)
+        await eventually(lambda: has(seen, "quiet"), within_s=5)
     waking.cancel()
-
-
-async def test_at_most_a_lanes_limit_is_under_way_over_two_workers(world: World) -> None:
-    running, most = 0, 0
-    await insert(world, *(errand() for _ in range(30)))
-
-    async def perform(_row: Errand) -> Outcome:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.02)
-        running -= 1
-        return Done()
-
-    async with at_work(*(worker(world, {RING: perform}, limit=3) for _ in range(2))):
-        await eventually(lambda: _none_left(world))
-
-    assert most == 3
-
-
-async def test_no_more_rows_are_leased_than_a_worker_can_call_at_once(world: World) -> None:
-    await insert(world, *(errand() for _ in range(10)))
-
-    taken = await worker(world, {RING: ignore}, limit=8, concurrency_max=2).once()
-
-    assert taken == 2
-
-
-async def test_the_row_that_has_waited_longest_goes_first(world: World) -> None:
-    oldest, middle, newest = errand(ago_s=30), errand(ago_s=20), errand(ago_s=10)
-    await insert(world, newest, oldest, middle)
-
-    rows = await world.errands().lease(RING_LANE, 2, 8, LEASE_S)
-
-    assert [row.id for row in rows] == [oldest.id, middle.id]
-
-
-async def test_the_lane_that_has_waited_longest_goes_first(world: World) -> None:
-    await insert(world, errand("a", ago_s=1), errand("b", ago_s=9), errand("c", ago_s=5))
-
-    lanes, _ = await world.errands().lanes_due()
-
-    assert lanes == ["b", "c", "a"]
-
-
-async def test_a_lease_that_ran_out_is_given_to_another_worker_with_a_token_of_its_own(
-    world: World,
-) -> None:
-    await insert(world, errand())
-    store = world.errands()
-    (first,) = await store.lease(RING_LANE, 9, 1, 0.05)
-    assert await store.lease(RING_LANE, 9, 1, LEASE_S) == []
-    await asyncio.sleep(0.1)
-
-    (second,) = await store.lease(RING_LANE, 9, 1, LEASE_S)
-
-    assert (second.id, second.attempt) == (first.id, first.attempt)
-    assert second.token != first.token
-    assert not await store.still_mine(first)
-    assert await store.still_mine(second)
-
-
-@pytest.mark.parametrize("ending", ["done", "again"])
-async def test_a_worker_that_stalled_past_its_lease_leaves_the_row_leased_anew_alone(
-    world: World, ending: str
-) -> None:
-    await insert(world, errand())
-    store = world.errands()
-    (stalled,) = await store.lease(RING_LANE, 9, 1, 0.02)
-    await asyncio.sleep(0.05)
-    (heir,) = await store.lease(RING_LANE, 9, 1, LEASE_S)
-
-    if ending == "done":
-        await store.done([stalled])
-    else:
-        await store.again(stalled, 3600)
-
-    assert await store.still_mine(heir)
-
-
-async def test_a_stalled_row_is_not_deleted_with_a_neighbour_of_the_new_lease(
-    world: World,
-) -> None:
-    await insert(world, errand(), errand())
-    store = world.errands()
-    stalled = await store.lease(RING_LANE, 1, 2, 0.02)
-    await asyncio.sleep(0.05)
-    both = await store.lease(RING_LANE, 2, 2, LEASE_S)
-    (neighbour,) = [row for row in both if row.id != stalled[0].id]
-    (again,) = [row for row in both if row.id == stalled[0].id]
-
-    await store.done([stalled[0], neighbour])
-
-    assert await store.still_mine(again)
-
-
-async def test_a_batch_of_leases_carries_one_fresh_token(world: World) -> None:
-    await insert(world, *(errand() for _ in range(4)))
-    store = world.errands()
-
-    first = await store.lease(RING_LANE, 2, 4, LEASE_S)
-    second = await store.lease(RING_LANE, 2, 4, LEASE_S)
-
-    assert len({row.token for row in first}) == len({row.token for row in second}) == 1
-    assert first[0].token != second[0].token
-    assert not {row.id for row in first} & {row.id for row in second}
-
-
-async def test_an_attempt_ends_with_its_lease(world: World) -> None:
-    await insert(world, errand())
-    cancelled: list[bool] = []
-
-    async def hang(_row: Errand) -> Outcome:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.append(True)
-            raise
-        return Done()
-
-    await worker(world, {RING: hang}, lease_s=0.1).once()
-
-    assert cancelled == [True]
-    assert await left(world) == 1
 
 
 @pytest.mark.parametrize("error", [KeyError("rail"), TimeoutError(), AssertionError("bug")])
@@ -304,19 +136,6 @@ async def test_a_conclusion_that_cannot_be_said_waits_like_any_bug(world: World)
 
     assert (await world.errands().lanes_due())[0] == []
     assert await left(world) == 1
-
-
-async def test_an_outage_in_a_performer_leaves_the_row_to_its_lease(world: World) -> None:
-    await insert(world, errand())
-
-    async def meet_an_outage(_row: Errand) -> Outcome:
-        raise OutageError("no primary")
-
-    await worker(world, {RING: meet_an_outage}, lease_s=0.1).once()
-    await asyncio.sleep(0.15)
-    await worker(world, {RING: ignore}).once()
-
-    assert await left(world) == 0
 
 
 async def test_a_publish_in_doubt_ends_the_worker_and_keeps_the_row(world: World) -> None:
@@ -394,27 +213,6 @@ async def test_what_falls_due_later_is_found_by_polling(world: World) -> None:
         await asyncio.wait_for(seen.wait(), 5)
 
 
-async def test_a_worker_that_is_asked_to_leave_finishes_what_it_began_and_leases_no_more(
-    world: World,
-) -> None:
-    began, seen = asyncio.Event(), []
-    await insert(world, *(errand() for _ in range(5)))
-
-    async def perform(row: Errand) -> Outcome:
-        began.set()
-        await asyncio.sleep(0.1)
-        seen.append(row.id)
-        return Done()
-
-    leaving = worker(world, {RING: perform}, limit=2)
-    async with at_work(leaving):
-        await began.wait()
-        await leaving.idle()
-
-    assert len(seen) == 2
-    assert await left(world) == 3
-
-
 async def test_a_worker_outlasts_an_outage_of_the_database(world: World) -> None:
     class Away:
         def __init__(self, store: Any) -> None:
@@ -432,57 +230,4 @@ async def test_a_worker_outlasts_an_outage_of_the_database(world: World) -> None
     await insert(world, errand())
 
     async with at_work(worker(world, {RING: ignore}, store=Away(world.errands()))):
-        await eventually(lambda: _none_left(world))
-
-
-@pytest.mark.servers
-async def test_leases_run_on_the_databases_clock(
-    real: RealWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await insert(real, errand())
-    monkeypatch.setattr("time.time", lambda: 0.0)
-
-    (row,) = await real.errands().lease(RING_LANE, 1, 1, LEASE_S)
-
-    (document,) = await real.documents("errands")
-    monkeypatch.undo()
-    assert abs((document["leased_until"] - now_ms()).total_seconds() - LEASE_S) < 5
-    assert await real.errands().still_mine(row)
-
-
-@pytest.mark.servers
-async def test_rows_that_wait_cost_nothing_while_their_lane_is_polled(real: RealWorld) -> None:
-    await insert(real, *(errand(ago_s=-3600 - n) for n in range(2000)), errand())
-    rows = real.store().db["errands"]
-    due = {"lane": RING_LANE, "slot": None, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
-
-    plan = await rows.find(due).sort([("lane", 1), ("due_at", 1)]).limit(9).explain()
-
-    assert plan["executionStats"]["totalDocsExamined"] <= 10
-
-
-@pytest.mark.servers
-async def test_a_slot_is_free_again_with_the_row_that_held_it(real: RealWorld) -> None:
-    await insert(real, *(errand() for _ in range(6)))
-    store = real.errands()
-
-    for _ in range(3):
-        rows = await store.lease(RING_LANE, 9, 2, LEASE_S)
-        assert len(rows) == 2
-        await store.done(rows[:1])
-        await store.again(rows[1], 0)
-        await store.done(await store.lease(RING_LANE, 1, 2, LEASE_S))
-
-    assert await left(real) == 0
-
-
-def _all(seen: list[str], wanted: list[str]) -> None:
-    assert seen == wanted
-
-
-def _has(seen: list[str], wanted: str) -> None:
-    assert wanted in seen
-
-
-async def _none_left(world: World) -> None:
-    assert await left(world) == 0
+        await eventually(lambda: none_left(world))

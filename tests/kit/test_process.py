@@ -1,4 +1,4 @@
-"""A whole process of a service: it tells how it is, drains, and leaves with a code that means it."""
+"""A whole process of a service: it tells how it is, drains, and leaves with a telling code."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Running:
         return found[-1].text
 
 
-def environment(space: Space, port: int, **more: str) -> Mapping[str, str]:
+def environment(space: Space, port: int, **more: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -150,7 +150,7 @@ async def test_a_process_that_finds_no_kafka_at_its_start_waits_and_then_leaves(
 async def test_settings_that_are_wrong_stop_the_start_with_their_name(
     space: Space, tmp_path: Path, change: Mapping[str, str], named: str
 ) -> None:
-    environ = {k: v for k, v in (environment(space, 1) | change).items() if v}
+    environ = {k: v for k, v in (environment(space, 1) | dict(change)).items() if v}
 
     async with toy(environ, tmp_path) as running:
         code = await running.ends()

@@ -1,4 +1,4 @@
-"""The envelope: CloudEvents outside, and nothing of a bad message's content in what we say of it."""
+"""The envelope: CloudEvents outside, and a bad message's content stays out of what we say of it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

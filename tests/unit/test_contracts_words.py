@@ -16,7 +16,7 @@ from contracts.disburse import v1 as disburse
 from contracts.failures import FAILURES, failure
 from contracts.ids import derived_id, new_public_id, parse_public_id, public_id, uuid7
 from contracts.money import RUPIAH_MAX, Amount, Rupiah, from_snap_value, snap_value
-from contracts.sealed import SealError, Sealer, new_key
+from contracts.sealed import Sealer, SealError, new_key
 
 MOMENT = datetime(2026, 3, 2, 2, 15, 30, 123000, tzinfo=UTC)
 
@@ -114,7 +114,9 @@ def test_an_amount_as_a_bank_writes_it_comes_back(amount: int) -> None:
     assert from_snap_value(snap_value(amount)) == amount
 
 
-@pytest.mark.parametrize("bad", ["", ".00", "1.5", "1.01", "-1.00", "1e3", "١.00", "1,00", " 1"])
+@pytest.mark.parametrize(
+    "bad", ["", ".00", "1.5", "1.01", "-1.00", "1e3", "\u0661.00", "1,00", " 1"]
+)
 def test_what_a_bank_writes_otherwise_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="whole rupiah"):
         from_snap_value(bad)
@@ -147,10 +149,10 @@ def test_a_sealed_phone_cannot_be_opened_as_a_code() -> None:
         lambda s: s[:-6] + ("A" if s[-6] != "A" else "B") + s[-5:],
         lambda s: s[:10],
         lambda s: s[:-3],
-        lambda s: "k1.",
-        lambda s: "k1.A",
-        lambda s: "",
-        lambda s: "k1.ä",
+        lambda _: "k1.",
+        lambda _: "k1.A",
+        lambda _: "",
+        lambda _: "k1.ä",
     ],
 )
 def test_a_damaged_value_is_refused_and_nothing_else_happens(damage: object) -> None:
@@ -202,12 +204,12 @@ def test_a_key_of_another_form_is_refused_without_showing_it(bad: str) -> None:
 
 def test_each_status_of_a_disbursement_has_a_public_name() -> None:
     assert set(public.DISBURSEMENT_STATUSES) == set(get_args(disburse.Status))
-    assert public.DISBURSEMENT_ENDS <= set(public.DISBURSEMENT_STATUSES)
+    assert set(public.DISBURSEMENT_STATUSES) >= public.DISBURSEMENT_ENDS
 
 
 def test_each_status_of_a_code_has_a_public_name() -> None:
     assert set(public.CASHOUT_STATUSES) == set(get_args(cashout.Status))
-    assert public.CASHOUT_ENDS <= set(public.CASHOUT_STATUSES)
+    assert set(public.CASHOUT_STATUSES) >= public.CASHOUT_ENDS
 
 
 def test_each_failure_code_says_whether_to_try_again_and_an_unknown_one_is_no_error() -> None:
