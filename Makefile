@@ -10,7 +10,7 @@ REQUIREMENTS := requirements/runtime.txt requirements/local.txt requirements/dev
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo infra test test-fast test-servers test-crash lint types imports schemas \
+.PHONY: help setup run up down demo infra test test-fast test-servers test-crash lint types imports schemas \
 	requirements verify bench dead replay docs released format clean
 
 help:  ## Show all targets
@@ -30,6 +30,12 @@ setup: $(READY)  ## Install everything into .venv
 
 run: $(READY)  ## Start the whole platform without Docker; Ctrl-C stops it
 	@$(BIN)/python -m deploy.local.run
+
+up: $(READY)  ## Start the whole platform in containers (needs Docker)
+	@$(BIN)/python -m deploy.up
+
+down:  ## Stop what `make up` started; its data stay
+	@docker compose -f deploy/compose.yaml down
 
 demo: $(READY)  ## Tell the story of disbursements against a running platform
 	@$(BIN)/python -m deploy.local.demo
