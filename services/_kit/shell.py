@@ -26,7 +26,7 @@ from contracts.envelope import (
 )
 from contracts.ids import derived_id
 from contracts.message import Command, Message
-from services._kit import metrics, tracing
+from services._kit import logs, metrics, tracing
 from services._kit.failures import (
     ConflictError,
     LeavingError,
@@ -238,7 +238,7 @@ class Shell(Generic[Book]):
                 _blame(fresh[0], faults, error)
                 continue
             self._probe("committed")
-            self._after_commit(rows, errands, now)
+            self._after_commit(fresh, rows, errands, now)
             return rows
 
     async def _one_by_one(
@@ -309,7 +309,11 @@ class Shell(Generic[Book]):
         return said, due
 
     def _after_commit(
-        self, rows: dict[str, InboxRow], errands: Sequence[Errand], now: datetime
+        self,
+        fresh: Sequence[_Entry],
+        rows: dict[str, InboxRow],
+        errands: Sequence[Errand],
+        now: datetime,
     ) -> None:
         for message_type, n in Counter(row.type for row in rows.values()).items():
             metrics.decided.labels(self.service, message_type).inc(n)
@@ -317,6 +321,7 @@ class Shell(Generic[Book]):
             if row.parked:
                 metrics.parked.labels(self.service, row.type).inc()
                 log.error("parked for a person", type=row.type, id=row.id, reason=row.parked)
+        logs.lines("decided", self.service, (_line(one, rows[one.id]) for one in fresh))
         soon = now + timedelta(milliseconds=1)
         lanes = {errand.lane for errand in errands if errand.due_at <= soon}
         if lanes:
@@ -399,6 +404,17 @@ def _errand(
         correlation=due.data.get("correlation", cause.correlation),
         trace=trace,
     )
+
+
+def _line(entry: _Entry, row: InboxRow) -> dict[str, Any]:
+    """What one log line tells of a message: names and ids, never what it says."""
+    line: dict[str, Any] = {"type": entry.type, "id": entry.id}
+    if entry.envelope is not None:
+        line["correlation"] = entry.envelope.correlation
+    line["said"] = [record.header(TYPE_HEADER) for record in row.said]
+    if row.parked:
+        line["parked"] = True
+    return line
 
 
 def _blame(entry: _Entry, faults: dict[str, str], error: Exception) -> None:

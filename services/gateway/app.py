@@ -136,6 +136,7 @@ async def connected(settings: Settings) -> AsyncIterator[Gateway]:
         prefix=settings.topic_prefix,
         messages_max=settings.batch_messages_max,
         bytes_max=settings.batch_bytes_max,
+        gather_s=settings.batch_gather_ms / 1000,
     )
     try:
         async for attempt in patience(settings.outage_patience_s):
@@ -175,8 +176,12 @@ def build(
         ("POST", "/v1/disbursements"): CreateDisbursement(requests, orders, outlet, tail),
         ("GET", "/v1/disbursements"): ListDisbursements(rows.db),
         ("GET", "/v1/disbursements/{id}"): GetDisbursement(requests),
-        ("POST", "/v1/disbursements/{id}/cancel"): CancelOne(rows.db, requests, commands),
-        ("POST", "/v1/account-inquiries"): InquireOne(orders, sealer, commands),
+        ("POST", "/v1/disbursements/{id}/cancel"): CancelOne(
+            rows.db, requests, commands, settings.cancel_wait_s
+        ),
+        ("POST", "/v1/account-inquiries"): InquireOne(
+            orders, sealer, commands, settings.inquiry_wait_s
+        ),
         ("GET", "/v1/balance"): GetBalance(rows.db),
         ("GET", "/v1/channels"): ListChannels(orders),
         ("GET", "/v1/events"): ListEvents(rows.db),
@@ -199,7 +204,7 @@ def build(
     grant = Sealer(settings.callback_seal_key.get_secret_value())
     admin = Admin(
         partners,
-        Operators(commands, grant, settings.sandbox_grant),
+        Operators(commands, grant, settings.sandbox_grant, settings.operator_wait_s),
         settings.credit_limit_max,
     )
     operators = admin_app(admin, settings.problems_url)

@@ -1,7 +1,8 @@
 """How much at once: requests in flight, and requests of one partner in a second."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 BUCKETS_MAX = 10_000
 
@@ -24,11 +25,14 @@ class Limits:
         self._in_flight = 0
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def enter(self) -> None:
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A request is in flight."""
         self._in_flight += 1
-
-    def leave(self) -> None:
-        self._in_flight -= 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     @property
     def overloaded(self) -> bool:

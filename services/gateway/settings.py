@@ -71,6 +71,9 @@ class Settings(PlatformSettings):
     republish_after_s: float = Field(
         default=10, gt=0, description="a remembered request without an event is said again"
     )
+    cancel_wait_s: float = Field(default=5, ge=0, description="for the life's answer, then 202")
+    inquiry_wait_s: float = Field(default=10, ge=0, description="for the bank's answer, then 504")
+    operator_wait_s: float = Field(default=5, ge=0, description="for a command's event, then 202")
     events_days: int = Field(default=90, ge=1, description="how long GET /v1/events remembers")
     # Shorter than other services': a caller waits for this ack.
     publish_timeout_s: float = Field(default=5, gt=0, description="a slower ack is answered 503")

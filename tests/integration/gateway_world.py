@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from jsonschema_rs import Draft202012Validator
 
 from contracts import catalog
 from contracts.disburse import v1 as disburse
@@ -24,9 +26,11 @@ from services._kit.kafka import KafkaPublisher
 from services._kit.shell import record_of
 from services.gateway.app import Gateway, connected
 from services.gateway.auth import signature
+from services.gateway.openapi import described
 from services.gateway.settings import Settings
 from tests.support.space import Space, eventually
 
+DESCRIBED = described()
 ADMIN_TOKEN = "operators-token-of-the-tests"
 SEAL_KEY = new_key()
 CALLBACK_SEAL_KEY = new_key("c1")
@@ -92,7 +96,9 @@ class Partner:
         }
         transport = httpx.ASGITransport(self.world.gateway.public, client=(self.address, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            return await client.request(method, target, content=raw, headers=sent, timeout=30)
+            answer = await client.request(method, target, content=raw, headers=sent, timeout=30)
+        assert_as_published(method, target, answer)
+        return answer
 
     async def pay(self, key: str = "key-1", wait: int = 0, **changes: Any) -> httpx.Response:
         headers = {"Prefer": f"wait={wait}"} if wait else {}
@@ -114,6 +120,18 @@ def payment(**changes: Any) -> dict[str, Any]:
         },
         **changes,
     }
+
+
+def assert_as_published(method: str, target: str, answer: httpx.Response) -> None:
+    """Whatever a test asks for: the answer's status and shape are those of the description."""
+    path = re.sub(r"/disb_[^/]+", "/{id}", target.partition("?")[0])
+    responses = DESCRIBED["paths"][path][method.lower()]["responses"]
+    found = responses.get(str(answer.status_code))
+    assert found, f"{method} {path} answered {answer.status_code}, which is not described"
+    (kind, content), *_ = found["content"].items()
+    assert answer.headers["content-type"] == kind
+    schema = content["schema"] | {"components": DESCRIBED["components"]}
+    Draft202012Validator(schema).validate(answer.json())
 
 
 @dataclass
@@ -176,7 +194,7 @@ class World:
         event = kinds[status](
             disbursement=life,
             order=asked.message.order,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             created_at=asked.occurred_at,
             updated_at=now,
             **{name: value for name, value in changes.items() if name != "correlation"},

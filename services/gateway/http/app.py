@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from contracts.ids import new_public_id
-from services._kit.health import AsgiApp, Health
+from services._kit.health import AsgiApp, Health, Receive, Scope, Send, respond
 from services.gateway.http.edge import Edge
 from services.gateway.http.notices import TakeNotice
 from services.gateway.http.problems import CONTENT_TYPE, Problem
+from services.gateway.openapi import document
 
 
 def public_app(
@@ -31,6 +32,7 @@ def public_app(
         app.router.routes.append(Route(path, _Methods(by_method, problems_url)))
     notify = _Methods({"POST": notices}, problems_url)
     app.router.routes.append(Route("/snap/{rail}/v1.0/transfer/notify", notify))
+    app.router.routes.append(Route("/openapi.json", _Asgi(_openapi)))
     for path, answer in health.routes():
         if path != "/metrics":
             app.router.routes.append(Route(path, _Asgi(answer)))
@@ -45,6 +47,10 @@ def public_app(
 def health_app(health: Health) -> Starlette:
     """/livez, /readyz and /metrics."""
     return Starlette(routes=[Route(path, _Asgi(answer)) for path, answer in health.routes()])
+
+
+async def _openapi(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await respond(send, 200, b"application/json", document())
 
 
 class _Asgi:

@@ -128,10 +128,11 @@ class Edge:
         request_id = new_public_id("req")
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         trace = tuple((n, headers[n]) for n in tracing.CARRIED if n in headers)
-        self._limits.enter()
         try:
-            with tracing.continued(self._operation.name, trace):
-                answer = await self._answer(scope, receive, headers)
+            # A body that trickles in is nobody's work yet and takes nobody's place.
+            read = await self._read(receive)
+            with self._limits.one(), tracing.continued(self._operation.name, trace):
+                answer = await self._answer(scope, read, headers)
             status, extra = answer.status, answer.headers
             body, kind = orjson.dumps(answer.body), "application/json"
         except _GoneError:
@@ -143,14 +144,11 @@ class Edge:
             found = _unexpected(error, self._operation.name, request_id)
             status, extra = found.type.status, found.headers
             body, kind = found.body(self._problems_url, request_id), CONTENT_TYPE
-        finally:
-            self._limits.leave()
         http_s.labels(self._operation.name, status).observe(time.monotonic() - started)
         await _send(send, status, kind, body, {"Salur-Request-Id": request_id, **extra})
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: dict[str, str]) -> Answer:
+    async def _answer(self, scope: Scope, body: _Body, headers: dict[str, str]) -> Answer:
         operation = self._operation
-        body = await self._read(receive)
         key = headers.get("idempotency-key", "")
         if operation.keyed and not _IDEMPOTENCY_KEY.fullmatch(key):
             raise Problem("IDEMPOTENCY_KEY_MISSING")

@@ -1,8 +1,18 @@
 """What partners send and get, as models: requests are parsed by them, OpenAPI is made of them."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from contracts.money import RUPIAH_MAX
@@ -12,6 +22,15 @@ from services.gateway.http.problems import FieldError
 # regular expressions agree on this form.
 _VISIBLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
+
+def _written_out(value: Any) -> Any:
+    """pydantic would also take unix seconds, as a number or in a text."""
+    if not isinstance(value, datetime) and "T" not in str(value).upper():
+        raise ValueError("must be ISO-8601 with date, time and offset")
+    return value
+
+
+Instant = Annotated[AwareDatetime, Strict(strict=False), BeforeValidator(_written_out)]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Rupiah = Annotated[int, Field(ge=1, le=RUPIAH_MAX, description="whole rupiah")]
 Name = Annotated[str, StringConstraints(pattern=_VISIBLE, min_length=1, max_length=100)]
@@ -78,8 +97,8 @@ class DisbursementRequest(Body):
     name_check: Literal["off", "strict"] = Field(
         default="off", description="strict: the bank's name must be account_name"
     )
-    instruct_at: AwareDatetime | None = Field(default=None, description="send it then; null: now")
-    send_before: AwareDatetime | None = Field(
+    instruct_at: Instant | None = Field(default=None, description="send it then; null: now")
+    send_before: Instant | None = Field(
         default=None, description="fail instead of paying later than this"
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=20)
