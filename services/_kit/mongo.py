@@ -28,7 +28,8 @@ from pymongo.write_concern import WriteConcern
 
 from services._kit.failures import ConflictError, OutageError, UnstorableError
 from services._kit.life import Changes, Document
-from services._kit.ports import Errand, InboxRow, Record
+from services._kit.mongo_documents import errand_document, inbox_document, inbox_row
+from services._kit.ports import Errand, InboxRow
 
 TRANSACTION_MAX_MS = 20_000
 SERVER_SELECTION_MS = 3_000
@@ -163,7 +164,7 @@ class MongoStore:
             return rows
 
     async def answered(self, ids: Collection[str]) -> dict[str, InboxRow]:
-        return {row["_id"]: _inbox_row(row) for row in await self.find(INBOX, "_id", ids)}
+        return {row["_id"]: inbox_row(row) for row in await self.find(INBOX, "_id", ids)}
 
     async def commit(
         self,
@@ -174,9 +175,9 @@ class MongoStore:
     ) -> None:
         inserts = dict(changes.inserts)
         if inbox:
-            inserts[INBOX] = [_inbox_document(row) for row in inbox]
+            inserts[INBOX] = [inbox_document(row) for row in inbox]
         if errands:
-            inserts[ERRANDS] = [_errand_document(errand) for errand in errands]
+            inserts[ERRANDS] = [errand_document(errand) for errand in errands]
         async with (
             outages(),
             await self._client.start_session() as session,
@@ -249,7 +250,7 @@ class MongoStore:
 
     async def _unpark(self, rows: Sequence[InboxRow], session: Any) -> None:
         writes = [
-            ReplaceOne({"_id": row.id, "parked": {"$type": "string"}}, _inbox_document(row))
+            ReplaceOne({"_id": row.id, "parked": {"$type": "string"}}, inbox_document(row))
             for row in rows
         ]
         done = await self.db[INBOX].bulk_write(writes, ordered=True, session=session)
@@ -277,64 +278,3 @@ async def _create(db: Database, name: str) -> None:
 
 def _key_text(details: Mapping[str, Any] | None) -> str:
     return f"taken: {dict(details or {}).get('keyPattern', 'write conflict')}"
-
-
-def _inbox_document(row: InboxRow) -> Document:
-    document: Document = {
-        "_id": row.id,
-        "type": row.type,
-        "fingerprint": row.fingerprint,
-        "at": row.at,
-        "said": [
-            {
-                "topic": s.topic,
-                "key": s.key,
-                "value": s.value,
-                "headers": [list(h) for h in s.headers],
-            }
-            for s in row.said
-        ],
-    }
-    if row.parked is not None:
-        document["parked"] = row.parked
-    return document
-
-
-def _inbox_row(document: Document) -> InboxRow:
-    said = tuple(
-        Record(s["topic"], s["key"], s["value"], tuple((k, v) for k, v in s["headers"]))
-        for s in document["said"]
-    )
-    at: datetime = document["at"]
-    return InboxRow(
-        document["_id"], document["type"], document["fingerprint"], at, said, document.get("parked")
-    )
-
-
-def _errand_document(errand: Errand) -> Document:
-    return {
-        "_id": errand.id,
-        "kind": errand.kind,
-        "lane": errand.lane,
-        "due_at": errand.due_at,
-        "inserted_due_at": errand.inserted_due_at,
-        "data": errand.data,
-        "correlation": errand.correlation,
-        "attempt": errand.attempt,
-        "trace": [list(header) for header in errand.trace],
-    }
-
-
-def errand_of(document: Document) -> Errand:
-    return Errand(
-        id=document["_id"],
-        kind=document["kind"],
-        lane=document["lane"],
-        due_at=document["due_at"],
-        inserted_due_at=document["inserted_due_at"],
-        data=document["data"],
-        correlation=document["correlation"],
-        attempt=document["attempt"],
-        token=document.get("token"),
-        trace=tuple((k, v) for k, v in document["trace"]),
-    )

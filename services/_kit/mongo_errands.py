@@ -14,7 +14,8 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from services._kit.life import Document
-from services._kit.mongo import ERRANDS, Database, errand_of, outages
+from services._kit.mongo import ERRANDS, Database, outages
+from services._kit.mongo_documents import errand_of
 from services._kit.ports import Errand
 from services._kit.together import Together
 

@@ -4,76 +4,44 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
-import time
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import structlog
-import uvicorn
 from aiokafka.errors import KafkaError
 from faststream.asgi import AsgiFastStream
 from faststream.kafka import KafkaBroker
 from pymongo import IndexModel
 
 from contracts import catalog
-from services._kit import logs, metrics, topics, tracing
-from services._kit.errands import Lane, Performer, Worker
+from services._kit import logs, topics, tracing
+from services._kit.errands import Performer
 from services._kit.failures import EXIT_LEAVING, LeavingError, OutageError, patience
 from services._kit.health import Health
-from services._kit.kafka import KafkaPublisher, KafkaSource
+from services._kit.kafka import KafkaPublisher
+from services._kit.kafka_source import KafkaSource
 from services._kit.mongo import MongoStore, open_client, wait_for_primary
 from services._kit.mongo_errands import MongoErrands
+from services._kit.monitor import Monitor
+from services._kit.service import Parts, Service
+from services._kit.serving import serve_beside
 from services._kit.settings import PlatformSettings, ServiceSettings, SettingsError
-from services._kit.shell import Handlers, Shell
+from services._kit.shell import Shell
+from services._kit.worker import Worker
 
 log = structlog.get_logger()
 
 Book = TypeVar("Book")
 S = TypeVar("S", bound=ServiceSettings)
 
-PING_EVERY_S = 2.0
-AGES_EVERY_S = 10.0
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: starting again will not help
-
-
-@dataclass
-class Parts:
-    """What a service may build on once the process has connected."""
-
-    settings: PlatformSettings
-    store: MongoStore
-    publisher: KafkaPublisher
-    client: Any
-
-
-@dataclass
-class Service(Generic[Book]):
-    """A service as the process needs it; ``app.py`` of each service fills this in.
-
-    ``performers`` makes the errand performers from the connected parts; ``resources`` are entered
-    before and left after them. ``ages`` gives the age in seconds of the oldest of each kind.
-    """
-
-    settings: PlatformSettings
-    handlers: Handlers[Book]
-    indices: Mapping[str, Sequence[IndexModel]] = field(default_factory=dict)
-    performers: (
-        Callable[[Parts], contextlib.AbstractAsyncContextManager[Mapping[str, Performer]]] | None
-    ) = None
-    lane: Callable[[str], Lane] = lambda _name: Lane(limit=64, lease_s=60)
-    errands_max: int = 200
-    ages: Callable[[MongoStore], Awaitable[Mapping[str, float]]] | None = None
 
 
 def main(load: Callable[[Mapping[str, str]], Service[Any]]) -> int:
@@ -200,124 +168,3 @@ async def _work(service: Service[Any], parts: Parts, health: Health) -> int:
 
 async def _drained(source: KafkaSource, worker: Worker) -> None:
     await asyncio.gather(source.idle(), worker.idle())
-
-
-class Monitor:
-    """Keeps readiness and the ages of what waits up to date."""
-
-    def __init__(self, service: Service[Any], parts: Parts, health: Health) -> None:
-        self._service = service
-        self._parts = parts
-        self._down: dict[str, str] = {"start": "connecting"}
-        for name in ("start", "kafka", "mongo"):
-            health.ready[name] = partial(self._problem, name)
-
-    def _problem(self, name: str) -> str | None:
-        return self._down.get(name)
-
-    async def run(self) -> None:
-        """Raises LeavingError when a server was away for longer than the patience."""
-        aged = 0.0
-        patience_s = self._service.settings.outage_patience_s
-        answered = dict.fromkeys(("kafka", "mongo"), time.monotonic())
-        while True:
-            kafka = await self._parts.publisher.ping()
-            mongo = await self._mongo()
-            for name, up in (("kafka", kafka), ("mongo", mongo)):
-                if up:
-                    answered[name] = time.monotonic()
-                elif (away_s := time.monotonic() - answered[name]) > patience_s:
-                    raise LeavingError(f"{name} has not answered for {away_s:.0f} s")
-            self._down = {
-                name: "does not answer"
-                for name, up in (("kafka", kafka), ("mongo", mongo))
-                if not up
-            }
-            if mongo and time.monotonic() - aged > AGES_EVERY_S:
-                aged = time.monotonic()
-                with contextlib.suppress(OutageError):  # the next ping tells
-                    await self._ages()
-            await asyncio.sleep(PING_EVERY_S)
-
-    async def _mongo(self) -> bool:
-        try:
-            await wait_for_primary(self._parts.client, 2)
-        except (OutageError, TimeoutError):
-            return False
-        return True
-
-    async def _ages(self) -> None:
-        ages = dict(await self._parts.store.ages())
-        if self._service.ages is not None:
-            ages |= await self._service.ages(self._parts.store)
-        for kind, age_s in ages.items():
-            metrics.oldest_s.labels(self._service.settings.service, kind).set(age_s)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would raise the signal again at the end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve_beside(
-    app: Any,
-    settings: ServiceSettings,
-    jobs: Mapping[str, Any],
-    idle: Callable[[], Awaitable[None]] | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    **options: Any,
-) -> int:
-    """Serve ``app`` and run ``jobs`` until a signal or until one of them ends.
-
-    Returns 0 after SIGINT or SIGTERM, ``EXIT_LEAVING`` if a job failed.
-    """
-    config = uvicorn.Config(
-        app,
-        host=host or settings.health_host,
-        port=settings.health_port if port is None else port,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=10,
-        **options,
-    )
-    server = _Server(config)
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event
-        await asyncio.sleep(0.01)
-    if serving.done():
-        for job in jobs.values():
-            job.close()
-        await serving
-        raise LeavingError("the server did not start: is its port taken, is Kafka away?")
-    tasks = {name: asyncio.create_task(job, name=name) for name, job in jobs.items()}
-    waiting = asyncio.create_task(stopping.wait())
-    log.info("started", port=config.port)
-    await asyncio.wait({waiting, serving, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
-    code = 0 if stopping.is_set() else EXIT_LEAVING
-    for name, task in tasks.items():
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            log.error(
-                "a part of the process failed",
-                part=name,
-                reason=repr(error),
-                exc_info=None if isinstance(error, LeavingError) else error,
-            )
-    if idle is not None and code == 0:
-        await idle()
-    for task in (waiting, *tasks.values()):
-        task.cancel()
-    await asyncio.gather(waiting, *tasks.values(), return_exceptions=True)
-    server.should_exit = True
-    await serving
-    log.info("stopped", code=code)
-    return code

@@ -17,15 +17,11 @@ import structlog
 from contracts import catalog, upcast
 from contracts.envelope import (
     TYPE_HEADER,
-    Envelope,
     UnreadableMessageError,
     decode,
-    encode,
     now_ms,
-    written,
 )
-from contracts.ids import derived_id
-from contracts.message import Command, Message
+from contracts.message import Message
 from services._kit import logs, metrics, tracing
 from services._kit.failures import (
     ConflictError,
@@ -34,7 +30,7 @@ from services._kit.failures import (
     UnstorableError,
     patience,
 )
-from services._kit.life import Answer, Changes, Due, Received, Say
+from services._kit.life import Answer, Changes, Received, Say
 from services._kit.ports import (
     MESSAGE_BYTES_MAX,
     Errand,
@@ -44,6 +40,7 @@ from services._kit.ports import (
     Record,
     Store,
 )
+from services._kit.records import errand_of_due, is_order, say_record
 
 log = structlog.get_logger()
 
@@ -53,7 +50,6 @@ Book_co = TypeVar("Book_co", covariant=True)
 REPLAY_HEADER = "replay"
 REASON_HEADER = "parked_reason"
 # So that nobody parses an event that nobody waits for (architecture §2, "Waiting for an answer").
-CORRELATION_HEADER = "correlation"
 CONFLICTS_MAX = 50
 
 
@@ -302,7 +298,9 @@ class Shell(Generic[Book]):
                 name = f"{under}{index}"
                 said.append(say_record(self.service, cause, name, answer, now, trace))
             else:
-                due.append(_errand(self.service, cause, f"{under}errand/{index}", answer, trace))
+                due.append(
+                    errand_of_due(self.service, cause, f"{under}errand/{index}", answer, trace)
+                )
         for record in said:
             # Found out after the commit, it could never be published, nor anything behind it.
             assert len(record.value) <= MESSAGE_BYTES_MAX, f"{record.topic}: {len(record.value)} B"
@@ -334,7 +332,7 @@ class Shell(Generic[Book]):
         events: list[Record] = []
         commands: list[Record] = []
         for record in said:
-            (commands if _orders(record) else events).append(record)
+            (commands if is_order(record) else events).append(record)
         for wave in (events, commands):
             if wave:
                 await self._publisher.publish(wave)
@@ -345,65 +343,6 @@ class _FaultError(Exception):
     def __init__(self, message_id: str, reason: str) -> None:
         super().__init__(reason)
         self.id, self.reason = message_id, reason
-
-
-def say_record(
-    service: str,
-    cause: Received,
-    name: str,
-    say: Say,
-    now: datetime,
-    trace: tuple[tuple[str, str], ...] = (),
-) -> Record:
-    """The record of something said because of ``cause``; its id is derived from both."""
-    message = say.message
-    row = catalog.row(message.type)
-    assert service in row.said_by, f"{service} does not say {message.type}"
-    key = getattr(message, row.key)
-    correlation = say.correlation or cause.correlation
-    value = written(
-        derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
-        message.type,
-        f"/salur/{service}",
-        key,
-        now,
-        correlation,
-        cause.id,
-        say.sequence,
-        message,
-    )
-    return Record(row.topic, key, value, _headers(row, message, correlation, trace))
-
-
-def record_of(envelope: Envelope[Any], trace: tuple[tuple[str, str], ...] = ()) -> Record:
-    """An envelope as the log takes it, on its catalogue topic, with its headers."""
-    row = catalog.row(envelope.type)
-    headers = _headers(row, envelope.message, envelope.correlation, trace)
-    return Record(row.topic, envelope.key, encode(envelope), headers)
-
-
-def _headers(
-    row: catalog.Row, message: Message, correlation: str, trace: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, str], ...]:
-    headers = ((TYPE_HEADER, message.type), (CORRELATION_HEADER, correlation), *trace)
-    if row.holder is None:
-        return headers
-    return (*headers, (catalog.HOLDER_HEADER, getattr(message, row.holder)))
-
-
-def _errand(
-    service: str, cause: Received, name: str, due: Due, trace: tuple[tuple[str, str], ...]
-) -> Errand:
-    return Errand(
-        id=derived_id(cause.id, cause.occurred_at, f"{service}/{name}"),
-        kind=due.kind,
-        lane=due.lane,
-        due_at=due.due_at,
-        inserted_due_at=due.due_at,
-        data=dict(due.data),
-        correlation=due.data.get("correlation", cause.correlation),
-        trace=trace,
-    )
 
 
 def _line(entry: _Entry, row: InboxRow) -> dict[str, Any]:
@@ -435,13 +374,6 @@ def _dead(entry: _Entry, reason: str) -> Record:
         partition=-1,
         offset=-1,
     )
-
-
-def _orders(record: Record) -> bool:
-    message_type = record.header(TYPE_HEADER)
-    if message_type is None or record.topic.endswith(catalog.DEAD_SUFFIX):
-        return False
-    return issubclass(catalog.row(message_type).model, Command)
 
 
 def _reason(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 
 from contracts.sealed import Sealer, SealError
 from services._kit.errands import Performer
-from services._kit.process import Parts, Service
+from services._kit.service import Parts, Service
 from services._kit.settings import SettingsError
 from services.callbacks import domain, store
 from services.callbacks.addresses import Resolver

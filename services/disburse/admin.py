@@ -24,8 +24,8 @@ from services._kit.kafka import KafkaPublisher
 from services._kit.mongo import MongoStore, open_client, wait_for_primary
 from services._kit.ports import InboxRow
 from services._kit.process import EXIT_CONFIG
+from services._kit.records import record_of
 from services._kit.settings import SettingsError
-from services._kit.shell import record_of
 from services.disburse import ledger_entries, reports
 from services.disburse.life import Life
 from services.disburse.settings import Settings

@@ -13,7 +13,7 @@ from services._kit.errands import Lane, Performer
 from services._kit.mongo import ERRANDS, MongoStore, outages
 from services._kit.mongo_errands import MongoErrands
 from services._kit.ports import ErrandStore, Publisher
-from services._kit.process import Parts, Service
+from services._kit.service import Parts, Service
 from services._kit.settings import SettingsError
 from services._kit.snap_signature import SnapKeyError
 from services.disburse.errands import Courier

@@ -20,9 +20,11 @@ from contracts.sealed import Sealer
 from services._kit import logs, topics, tracing
 from services._kit.failures import EXIT_LEAVING, LeavingError, OutageError, patience
 from services._kit.health import Health
-from services._kit.kafka import KafkaPublisher, KafkaSource
+from services._kit.kafka import KafkaPublisher
+from services._kit.kafka_source import KafkaSource
 from services._kit.mongo import MongoStore, open_client, wait_for_primary
-from services._kit.process import EXIT_CONFIG, serve_beside, uvloop_run
+from services._kit.process import EXIT_CONFIG, uvloop_run
+from services._kit.serving import serve_beside
 from services._kit.settings import SettingsError
 from services.gateway import store
 from services.gateway.auth import Gate

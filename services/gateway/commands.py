@@ -9,7 +9,7 @@ from contracts.envelope import Envelope
 from contracts.message import Message
 from services._kit import tracing
 from services._kit.ports import Record
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.gateway.outlet import Outlet
 from services.gateway.tail import Tail
 

@@ -20,7 +20,7 @@ from services._kit.failures import OutageError
 from services._kit.life import Document
 from services._kit.mongo import DURABLE, TRANSACTION_MAX_MS, Database, outages
 from services._kit.ports import Record
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.gateway import store
 from services.gateway.outlet import NotAcknowledgedError, Outlet
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from contracts.envelope import TYPE_HEADER, Envelope, UnreadableMessageError, decode
 from contracts.message import Message
-from services._kit.shell import CORRELATION_HEADER
+from services._kit.records import CORRELATION_HEADER
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services._kit.process import Service
+from services._kit.service import Service
 from services.ledger.handlers import LedgerHandlers
 from services.ledger.settings import Settings
 from services.ledger.state import Book

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from deploy.local.sandbox_partner import Partner, open_partner
 from rich.console import Console
 from rich.progress import track
 
 from deploy.local import ports, stack
 from deploy.local.environment import Choices
+from deploy.local.sandbox_partner import Partner, open_partner
 from tests.support.partner_client import PartnerClient, to_bank, to_wallet
 
 ROOT = Path(__file__).parents[2]

@@ -37,7 +37,7 @@ from services._kit import topics
 from services._kit.failures import patience
 from services._kit.kafka import KafkaPublisher
 from services._kit.ports import Record
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.ledger.audit import audit
 from services.ledger.settings import Settings
 

@@ -12,7 +12,8 @@ import contracts
 from contracts import catalog, schemas
 from contracts.envelope import decode, encode
 from contracts.message import Command, Event, Message
-from services._kit.shell import Shell, record_of
+from services._kit.records import record_of
+from services._kit.shell import Shell
 from tests.kit.toy import Counters
 from tests.kit.world import MemoryWorld, shell_of
 

@@ -23,7 +23,7 @@ from contracts.message import Message
 from contracts.sealed import Sealer, new_key
 from contracts.terms import Environment
 from services._kit.kafka import KafkaPublisher
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.gateway.app import Gateway, connected
 from services.gateway.auth import signature
 from services.gateway.openapi import described

@@ -21,7 +21,7 @@ from services._kit import topics
 from services._kit.kafka import KafkaPublisher
 from services._kit.life import Received
 from services._kit.mongo import database, open_client
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.callbacks.settings import Settings
 from tests.support.callbacks import (
     SEAL_KEY,

@@ -176,7 +176,7 @@ def test_a_journal_that_nobody_touched_is_clean(books: Books) -> None:
 
     assert clean, text
     assert text.endswith("verify: clean\n")
-    assert "✓ 17 entries balance" in text
+    assert "✓ 18 entries balance" in text
     assert "✓ 2 open holds belong" in text
 
 

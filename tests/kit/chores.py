@@ -9,9 +9,10 @@ from uuid import uuid4
 
 from contracts.envelope import now_ms
 from contracts.ledger import v1 as ledger
-from services._kit.errands import Conclusion, Done, Lane, Outcome, Performer, Worker
+from services._kit.errands import Conclusion, Done, Lane, Outcome, Performer
 from services._kit.life import Changes
 from services._kit.ports import Errand
+from services._kit.worker import Worker
 from tests.kit.toy import ACCOUNT, RING, RING_LANE
 from tests.kit.world import World
 

@@ -17,9 +17,10 @@ from contracts.message import Message
 from services._kit.errands import Done, Lane, Outcome
 from services._kit.life import Answer, Changes, Document, Due, Received, Say, due_message
 from services._kit.ports import Errand, Reader, Record
-from services._kit.process import Service, main
+from services._kit.process import main
+from services._kit.records import record_of
+from services._kit.service import Service
 from services._kit.settings import PlatformSettings
-from services._kit.shell import record_of
 
 COUNTERS = "counters"
 ACCOUNT = "ani.sandbox"

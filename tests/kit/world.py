@@ -15,7 +15,8 @@ from faststream.kafka import KafkaBroker
 from pymongo import IndexModel
 
 from contracts import catalog
-from services._kit.kafka import KafkaPublisher, KafkaSource
+from services._kit.kafka import KafkaPublisher
+from services._kit.kafka_source import KafkaSource
 from services._kit.life import Changes, Document
 from services._kit.memory import MemoryErrands, MemoryLog, MemoryStore
 from services._kit.mongo import MongoStore, open_client

@@ -14,7 +14,7 @@ from contracts.message import Message
 from contracts.sealed import Sealer, new_key
 from services._kit.life import Received
 from services._kit.ports import Record
-from services._kit.shell import record_of
+from services._kit.records import record_of
 
 NOW = datetime(2026, 3, 2, 3, 4, 5, 678000, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -19,11 +19,13 @@ from contracts.ledger import v1 as ledger
 from contracts.message import Message
 from contracts.phones import masked_phone, normalised
 from contracts.sealed import Sealer, new_key
-from services._kit.errands import Lane, Worker
+from services._kit.errands import Lane
 from services._kit.life import Changes, Document
 from services._kit.memory import MemoryErrands, MemoryLog, MemoryStore
 from services._kit.ports import Record
-from services._kit.shell import Shell, record_of
+from services._kit.records import record_of
+from services._kit.shell import Shell
+from services._kit.worker import Worker
 from services.cashout.codes import CodeKeys
 from services.cashout.handlers import CashoutHandlers
 from services.cashout.life import Terms

@@ -111,11 +111,11 @@ async def lateness_s(processes: Processes, codes: int, within_s: float) -> list[
     try:
         with processes.running("cashout") as running:
             store = MongoStore(client, space.database("cashout"))
-            while "cashouts" not in await store.db.list_collection_names():  # noqa: ASYNC110
+            while "cashouts" not in await store.db.list_collection_names():
                 await asyncio.sleep(0.1)
             await asyncio.sleep(2)
             await _insert(store, codes, within_s)
-            while await store.db[LIVES].count_documents({"status": "active"}):  # noqa: ASYNC110
+            while await store.db[LIVES].count_documents({"status": "active"}):
                 assert running.poll() is None, "the service has left; see its log"
                 await asyncio.sleep(0.5)
     finally:

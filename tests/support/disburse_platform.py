@@ -29,7 +29,7 @@ from contracts.message import Message
 from contracts.sealed import Sealer, new_key
 from services._kit.kafka import KafkaPublisher
 from services._kit.mongo import MongoStore, open_client
-from services._kit.shell import record_of
+from services._kit.records import record_of
 from services.disburse.domain import ENDS
 from services.disburse.store import LIVES
 from services.sandbox.app import create_app

@@ -12,10 +12,12 @@ from contracts.ids import derived_id
 from contracts.ledger import v1 as ledger
 from contracts.message import Message
 from contracts.sealed import Sealer, new_key
-from services._kit.errands import Lane, Worker
+from services._kit.errands import Lane
 from services._kit.life import Received
 from services._kit.memory import MemoryErrands, MemoryLog, MemoryStore
-from services._kit.shell import Shell, record_of
+from services._kit.records import record_of
+from services._kit.shell import Shell
+from services._kit.worker import Worker
 from services.disburse.errands import Courier
 from services.disburse.handlers import DisburseHandlers
 from services.disburse.inquiries import Inquirer

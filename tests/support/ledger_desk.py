@@ -11,7 +11,8 @@ from contracts.ledger.v1 import CreditDeposit, HoldFunds, OpenAccount
 from contracts.message import Message
 from services._kit.memory import MemoryLog, MemoryStore
 from services._kit.ports import Record
-from services._kit.shell import Shell, record_of
+from services._kit.records import record_of
+from services._kit.shell import Shell
 from services.ledger.handlers import LedgerHandlers
 from services.ledger.state import Account, Entry, Hold
 from services.ledger.store import ACCOUNTS, HOLDS, JOURNAL, account_of, entry_of, hold_of

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
 from deploy.local.ports import free_ports
-from services._kit.kafka import record_of_raw
+from services._kit.kafka_source import record_of_raw
 from services._kit.mongo import open_client
 from services._kit.ports import Record
 

@@ -16,11 +16,11 @@ from contracts.callbacks import v1 as callbacks
 from contracts.envelope import decode, now_ms
 from contracts.message import Message
 from contracts.sealed import Sealer
-from services._kit.errands import Worker
 from services._kit.failures import OutageError
 from services._kit.memory import MemoryErrands, MemoryLog, MemoryStore
 from services._kit.ports import Record
 from services._kit.shell import Shell
+from services._kit.worker import Worker
 from services.callbacks import domain, store
 from services.callbacks.addresses import Resolver
 from services.callbacks.handlers import CallbackHandlers

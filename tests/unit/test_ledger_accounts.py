@@ -1,5 +1,9 @@
 """Accounts: opening, terms, deposits, limits, freezing."""
 
+import hashlib
+from datetime import UTC, datetime
+
+import orjson
 import pytest
 
 from contracts.ledger.v1 import (
@@ -13,7 +17,9 @@ from contracts.ledger.v1 import (
 )
 from contracts.message import Message
 from contracts.money import RUPIAH_MAX
-from services.ledger.state import GENESIS, chained
+from services.ledger.handlers import LedgerHandlers
+from services.ledger.state import GENESIS, Account, Book, chained
+from services.ledger.store import entry_id
 from tests.support.ledger_desk import ACCOUNT, Desk, hold_funds, words
 
 OPEN = OpenAccount(account=ACCOUNT, scheme="deposit")
@@ -130,6 +136,15 @@ async def test_an_invoice_account_can_hold_down_to_its_credit_limit_and_no_furth
     assert words(said) == ["FundsHeld", "FundsHeld", "HoldRefused"]
     assert said[2].message.reason == "CREDIT_LIMIT_EXCEEDED"
     assert desk.balances() == (-25_000, 25_000)
+
+
+async def test_a_credit_limit_is_worth_nothing_in_the_deposit_scheme() -> None:
+    desk = Desk()
+    await desk.tell(OPEN.altered(credit_limit=25_000))
+
+    said = await desk.tell(hold_funds())
+
+    assert said[0].message.reason == "INSUFFICIENT_BALANCE"
 
 
 async def test_a_lower_limit_binds_new_holds_and_lets_old_ones_settle() -> None:
@@ -260,7 +275,33 @@ async def test_entries_are_numbered_without_gaps_and_chained() -> None:
 
     head = GENESIS
     for number, entry in enumerate(entries, 1):
-        head = chained(head, entry[:-1])
+        head = hashlib.sha256(head + orjson.dumps(entry[:-1])).digest()
         assert (entry.number, entry.hash) == (number, head)
         assert sum(amount for _, amount in entry.legs) == 0
     assert desk.account().head == head
+
+
+def test_the_bytes_that_are_hashed_never_change_or_old_journals_would_not_verify() -> None:
+    legs = (("safeguarding", -5), ("partner:available", 5))
+    at = datetime(2026, 1, 5, 2, 0, 0, 7000, tzinfo=UTC)
+
+    head = chained(GENESIS, (ACCOUNT, 2, "credited", "va-1", legs, 5, 0, at, ()))
+
+    raw = (
+        b'["warung.sandbox",2,"credited","va-1",[["safeguarding",-5],["partner:available",5]],'
+        b'5,0,"2026-01-05T02:00:00.007000+00:00",[]]'
+    )
+    assert head == hashlib.sha256(bytes(32) + raw).digest()
+
+
+def test_entries_sort_by_their_number() -> None:
+    numbers = [1, 9, 10, 99, 100, 10**9]
+
+    assert sorted(numbers, key=lambda n: entry_id(ACCOUNT, n)) == numbers
+
+
+def test_nothing_is_written_that_breaks_an_invariant() -> None:
+    book = Book(accounts={ACCOUNT: Account(ACCOUNT, "deposit", 0)}, changed_accounts={ACCOUNT})
+
+    with pytest.raises(AssertionError, match="without an entry"):
+        LedgerHandlers().check(book)

@@ -125,16 +125,22 @@ async def test_a_refused_hold_can_only_be_refused_again(arrives: str) -> None:
 
 def test_the_table_has_each_row_that_is_expected_and_no_other() -> None:
     rows = {
-        (row.while_, row.arrives.__name__): (row.becomes, row.entries, row.say)
+        (row.while_, row.arrives.__name__, row.covered): (row.becomes, row.entries, row.say)
         for row in HOLDS
-        if row.covered is not False and row.while_ != "refused"
     }
-    unchanged = {pair for pair, cell in EXPECTED.items() if cell.becomes == pair[0]}
 
-    assert rows == {
-        pair: (None if pair in unchanged else cell.becomes, cell.entries, cell.says)
-        for pair, cell in EXPECTED.items()
+    expected: dict[Any, Any] = {
+        (state, name, True if state is None else None): (
+            None if cell.becomes == state else cell.becomes,
+            cell.entries,
+            cell.says,
+        )
+        for (state, name), cell in EXPECTED.items()
     }
+    expected[None, "HoldFunds", False] = ("refused", (), ("HoldRefused",))
+    expected["refused", "HoldFunds", None] = (None, (), ("HoldRefused",))
+    assert rows == expected
+    assert len(HOLDS) == len(expected)
 
 
 def test_from_each_status_that_keeps_money_held_there_is_a_way_out() -> None:
