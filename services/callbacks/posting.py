@@ -75,7 +75,8 @@ class Poster:
         self._tls = httpx.create_ssl_context(trust_env=False)
         self._limits = httpx.Limits(
             max_connections=connections_max,
-            max_keepalive_connections=connections_max,
+            # httpx looks at every idle one on every call.
+            max_keepalive_connections=min(4, connections_max),
             keepalive_expiry=_KEEPALIVE_S,
         )
         self._transport = transport or self._dial
