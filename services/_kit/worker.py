@@ -192,10 +192,10 @@ class Worker:
             self._counts.running -= len(group)
             metrics.errands.labels(self._service, errand.kind, outcome).inc(len(group))
             metrics.errand_s.labels(self._service, errand.kind).observe(time.monotonic() - started)
-            self._free(errand.lane)
+            self._free(errand.lane, len(group))
 
-    def _free(self, lane: str) -> None:
-        self._counts.lanes[lane] -= 1
+    def _free(self, lane: str, places: int) -> None:
+        self._counts.lanes[lane] -= places
         if self._counts.lanes[lane] == 0:
             del self._counts.lanes[lane]
         if lane in self._counts.full:

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from deploy.local.sandbox_partner import Partner, open_partner
 
 from deploy.local import stack
+from deploy.local.sandbox_partner import Partner, open_partner
 from tests.support.partner_client import PartnerClient, to_bank, to_wallet
 from tests.support.whole import platform_on
 

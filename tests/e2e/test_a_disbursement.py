@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from deploy.local.sandbox_partner import Partner
 
 from deploy.local import stack
+from deploy.local.sandbox_partner import Partner
 from tests.support.partner_client import PartnerClient, to_bank, to_wallet
 
 ROOT = Path(__file__).parents[2]

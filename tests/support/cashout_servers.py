@@ -17,7 +17,8 @@ from contracts.envelope import Envelope, decode, now_ms
 from contracts.message import Message
 from services._kit.kafka import KafkaPublisher
 from services._kit.life import due_message
-from services._kit.mongo import ERRANDS, MongoStore, _errand_document, open_client
+from services._kit.mongo import ERRANDS, MongoStore, open_client
+from services._kit.mongo_documents import errand_document
 from services._kit.ports import Errand
 from services._kit.settings import PlatformSettings
 from services._kit.topics import ensure
@@ -122,9 +123,7 @@ async def lateness_s(processes: Processes, codes: int, within_s: float) -> list[
         client.close()
     said = await processes.events(cashout.CodeExpired)
     assert len({one.message.cashout for one in said}) == codes
-    return sorted(
-        (one.occurred_at - one.message.order.expires_at).total_seconds() for one in said
-    )
+    return sorted((one.occurred_at - one.message.order.expires_at).total_seconds() for one in said)
 
 
 async def _insert(store: MongoStore, codes: int, within_s: float) -> None:
@@ -146,7 +145,7 @@ async def _insert(store: MongoStore, codes: int, within_s: float) -> None:
             f"errand-{n:06d}", due.kind, due.lane, expires_at, expires_at, dict(due.data), life.id
         )
         lives.append(life_document(life))
-        rows.append(_errand_document(errand))
+        rows.append(errand_document(errand))
     await store.db[LIVES].insert_many(lives)
     await store.db[ERRANDS].insert_many(rows)
 

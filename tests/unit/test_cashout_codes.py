@@ -95,7 +95,7 @@ def test_every_candidate_is_compared_in_full_and_in_constant_time(
     ["", "c1", "c1:short", "c1:" + "A" * 44 + "!", "C1:" + base64.b64encode(bytes(32)).decode()],
 )
 def test_a_key_that_is_written_wrongly_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="key"):
         CodeKeys(text)
 
 
@@ -103,9 +103,9 @@ def test_two_keys_may_live_at_once_and_no_more() -> None:
     one = key("c1")
 
     CodeKeys(f"{key('c2')},{one}")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="key"):
         CodeKeys(",".join((one, key("c2"), key("c3"))))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="key"):
         CodeKeys(f"{one},{one}")
 
 

@@ -1,4 +1,4 @@
-"""The thirty seconds: a store that hears nothing reverses by itself, and money ends in one place."""
+"""The thirty seconds: a store that hears nothing reverses; money ends in one place."""
 
 from datetime import timedelta
 
