@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts import catalog
+from contracts.cashout import v1 as cashout
 from contracts.envelope import Envelope, decode, now_ms
 from contracts.message import Message
 from services._kit.kafka import KafkaPublisher
@@ -25,7 +26,7 @@ from services._kit.topics import ensure
 from services.cashout.life import Life
 from services.cashout.store import LIVES, life_document
 from services.cashout.words import expiry_lane
-from tests.support.cashout import CODE_KEY, FEE, SEAL_KEY, Shop, cashout, hash_of
+from tests.support.cashout import CODE_KEY, FEE, SEAL_KEY, Shop, hash_of
 from tests.support.space import Space, free_port
 
 ROOT = Path(__file__).parents[2]
