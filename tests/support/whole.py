@@ -4,6 +4,7 @@
 shrunk, so that what takes minutes in life takes seconds here.
 """
 
+import random
 import shutil
 import tempfile
 import uuid
@@ -59,7 +60,9 @@ def platform_on(kafka_url: str, mongo_url: str, **overrides: str) -> Iterator[st
         overrides=variables,
     )
     given = {"KAFKA_URL": kafka_url, "MONGO_URL": mongo_url}
-    base = ports.free_block(10_700, stack.places())
+    # Anywhere, because another run of the tests may be looking for a block at this moment.
+    start = random.SystemRandom().randrange(11_000, 29_000, ports.BLOCK)
+    base = ports.free_block(start, stack.places())
     try:
         with stack.LocalPlatform(folder, base, choices=choices, given=given) as platform:
             yield platform
