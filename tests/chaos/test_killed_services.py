@@ -29,7 +29,9 @@ ACCOUNTS = ("0123456789",) * 14 + ("9999990001", "1414140001", "1313130001", "65
 
 @pytest.fixture(scope="module")
 def own_platform(kafka_url: str, mongo_url: str) -> Iterator[stack.LocalPlatform]:
-    with platform_on(kafka_url, mongo_url) as running:
+    # Two of each where partitions are shared: every kill is a rebalance for the other.
+    copies = {"ledger": 2, "disburse": 2, "callbacks": 2}
+    with platform_on(kafka_url, mongo_url, copies=copies) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ import random
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,9 @@ FAST = {
 
 
 @contextmanager
-def platform_on(kafka_url: str, mongo_url: str, **overrides: str) -> Iterator[stack.LocalPlatform]:
+def platform_on(
+    kafka_url: str, mongo_url: str, *, copies: Mapping[str, int] | None = None
+) -> Iterator[stack.LocalPlatform]:
     """A platform with topics and databases of its own, stopped at the end."""
     _FOLDERS.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=_FOLDERS))
@@ -49,7 +51,6 @@ def platform_on(kafka_url: str, mongo_url: str, **overrides: str) -> Iterator[st
         **FAST,
         "SALUR_TOPIC_PREFIX": f"{space}.",
         "SALUR_DATABASE_PREFIX": f"t{space}_",
-        **overrides,
     }
     choices = Choices(
         partitions=3,
@@ -64,7 +65,9 @@ def platform_on(kafka_url: str, mongo_url: str, **overrides: str) -> Iterator[st
     start = random.SystemRandom().randrange(11_000, 29_000, ports.BLOCK)
     base = ports.free_block(start, stack.places())
     try:
-        with stack.LocalPlatform(folder, base, choices=choices, given=given) as platform:
+        with stack.LocalPlatform(
+            folder, base, choices=choices, given=given, copies=copies
+        ) as platform:
             yield platform
     finally:
         shutil.rmtree(folder)
