@@ -207,6 +207,9 @@ class Shell(Generic[Book]):
     ) -> dict[str, InboxRow]:
         now = self._clock()
         faults = {entry.id: entry.fault for entry in fresh if entry.fault is not None}
+        # Reads are no snapshot: another process may have committed between two of them, and what
+        # was read is then half old. Only what faults on a second reading too is a fault.
+        doubted: set[str] = set()
         while True:
             book = await self.handlers.load(
                 self._store, [e.envelope for e in fresh if e.envelope is not None]
@@ -216,12 +219,16 @@ class Shell(Generic[Book]):
                 self.handlers.check(book)
                 changes = self.handlers.changes(book)
             except _FaultError as fault:
-                faults[fault.id] = fault.reason
+                if fault.id in doubted:
+                    faults[fault.id] = fault.reason
+                doubted.add(fault.id)
                 continue
             except Exception as error:  # noqa: BLE001 - all this is pure: a bug is a fault
                 if len(fresh) > 1:
                     return await self._one_by_one(fresh, known)
-                _blame(fresh[0], faults, error)
+                if fresh[0].id in doubted:
+                    _blame(fresh[0], faults, error)
+                doubted.add(fresh[0].id)
                 continue
             self._probe("decided")
             new = [row for row in rows.values() if row.id not in known]
