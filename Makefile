@@ -10,7 +10,7 @@ REQUIREMENTS := requirements/runtime.txt requirements/local.txt requirements/dev
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down demo infra test test-fast test-servers test-crash lint types imports schemas \
+.PHONY: help setup run up down demo till infra test test-fast test-servers test-crash lint types imports schemas \
 	requirements verify bench dead replay docs released format clean
 
 help:  ## Show all targets
@@ -37,8 +37,11 @@ up: $(READY)  ## Start the whole platform in containers (needs Docker)
 down:  ## Stop what `make up` started; its data stay
 	@docker compose -f deploy/compose.yaml down
 
-demo: $(READY)  ## Tell the story of disbursements against a running platform
+demo: $(READY)  ## Tell the story of disbursements and cash-outs against a running platform
 	@$(BIN)/python -m deploy.local.demo
+
+till: $(READY)  ## Stand at a till: redeem a code, or make till ARGS="--phone … --code … --amount …"
+	@$(BIN)/python -m deploy.local.till $(ARGS)
 
 infra: $(READY)  ## Start just Kafka and MongoDB, and print their URLs
 	@$(BIN)/python -m deploy.local.infra

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from services._kit.settings import ServiceSettings
 
-SERVICES = ("gateway", "ledger", "disburse", "callbacks", "sandbox")
+SERVICES = ("gateway", "ledger", "disburse", "cashout", "callbacks", "sandbox")
 _ROOT = Path(__file__).parents[1]
 _PAGE = _ROOT / "docs" / "operations.md"
 _TEXT = _ROOT / "docs" / "operations.head.md"

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from deploy.local import environment as env
+from deploy.local.stack import SERVICES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".local" / "docker"
@@ -54,7 +55,7 @@ def prepare(folder: Path) -> dict[str, str]:
     inside["SALUR_SANDBOX_HOST"] = everywhere
     inside["SALUR_GATEWAY_HOST"] = everywhere
     inside["SALUR_GATEWAY_ADMIN_HOST"] = everywhere
-    for place, service in enumerate(("gateway", "ledger", "disburse", "callbacks", "sandbox")):
+    for place, service in enumerate(SERVICES):
         inside[f"SALUR_{service.upper()}_HEALTH_PORT"] = str(_BASE + env.HEALTH + place)
     text = "".join(f"{name}={value}\n" for name, value in inside.items())
     (folder / "env").write_text(text, encoding="utf-8")

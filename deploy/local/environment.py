@@ -45,6 +45,7 @@ def environment(
             ("seal_key", new_key),
             ("callback_seal_key", new_key),
             ("phone_key", new_key),
+            ("code_key", new_key),
             ("admin_token", lambda: secrets.token_urlsafe(32)),
         )
     }
@@ -79,6 +80,7 @@ def environment(
         "SALUR_GATEWAY_ADMIN_PORT": str(base + ADMIN),
         "SALUR_GATEWAY_ADMIN_TOKEN": own["admin_token"],
         "SALUR_GATEWAY_BANK_PUBLIC_KEYS": json.dumps({RAIL: str(keys["bank_public.pem"])}),
+        "SALUR_CASHOUT_CODE_KEY": own["code_key"],
         "SALUR_DISBURSE_RAILS": json.dumps([rail]),
         "SALUR_CALLBACKS_ALLOW_PRIVATE_ADDRESSES": "true",
         "SALUR_SANDBOX_PORT": str(base + SANDBOX),
@@ -103,7 +105,7 @@ def for_service(variables: Mapping[str, str], service: str) -> dict[str, str]:
     seals = {
         "SALUR_SEAL_KEY": {"gateway", "disburse", "cashout"},
         "SALUR_CALLBACK_SEAL_KEY": {"gateway", "callbacks"},
-        "SALUR_PHONE_KEY": {"gateway", "cashout"},
+        "SALUR_PHONE_KEY": {"gateway"},
     }
     return {
         name: value

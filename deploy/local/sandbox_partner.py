@@ -1,4 +1,6 @@
-"""The partner of a local platform: opened once through the operators' API, kept in sandbox.json."""
+"""The partner and the chain of a local platform: made once through the operators' API, kept in
+sandbox.json.
+"""
 
 import json
 import os
@@ -12,6 +14,7 @@ from deploy.local import stack
 from deploy.local.errors import LocalServerError
 
 NAME = "demo"
+CHAIN, CHAIN_NAME = "demo-mart", "Demo Mart"
 SANDBOX_GRANT = 1_000_000_000
 _TIMEOUT_S = 20
 
@@ -32,6 +35,8 @@ class Partner:
     admin_token: str
     sandbox_url: str
     deposit: int
+    store_key: str
+    store_secret: str
 
     def curl(self) -> str:
         """A first call, ready to paste."""
@@ -57,8 +62,9 @@ def open_partner(platform: stack.LocalPlatform, *, top_up: int = 0) -> Partner:
         headers={"Authorization": f"Bearer {platform.variables['SALUR_GATEWAY_ADMIN_TOKEN']}"},
         timeout=_TIMEOUT_S,
     ) as admin:
-        kept = _kept(path, admin)
-        found = kept or _made(admin)
+        kept = _kept(path)
+        found = _known(admin, kept, f"partners/{NAME}", "") or _made(admin)
+        stores = _known(admin, kept, f"chains/{CHAIN}", "store_") or _made_chain(admin)
         if top_up:
             body = {"amount": top_up, "external_reference": "extra"}
             _post(admin, f"/admin/partners/{NAME}/sandbox/top-ups", body)
@@ -72,25 +78,44 @@ def open_partner(platform: stack.LocalPlatform, *, top_up: int = 0) -> Partner:
         admin_token=platform.variables["SALUR_GATEWAY_ADMIN_TOKEN"],
         sandbox_url=platform.sandbox_url,
         deposit=SANDBOX_GRANT,
+        store_key=stores["key"],
+        store_secret=stores["secret"],
     )
+    _tills(partner)
     _write(path, partner)
     return partner
 
 
-def _kept(path: Path, admin: httpx.Client) -> dict[str, str] | None:
-    """The key of an earlier run, if the gateway still knows it."""
+def _kept(path: Path) -> dict[str, str]:
+    """What an earlier run wrote."""
     try:
         kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    answer = admin.get(f"/admin/partners/{NAME}/sandbox/keys")
+        return {}
+    return kept
+
+
+def _known(
+    admin: httpx.Client, kept: dict[str, str], owner: str, prefix: str
+) -> dict[str, str] | None:
+    """The key of an earlier run, if the gateway still knows it."""
+    key, secret = kept.get(f"{prefix}key"), kept.get(f"{prefix}secret")
+    answer = admin.get(f"/admin/{owner}/sandbox/keys")
     keys = answer.json()["data"] if answer.status_code == httpx.codes.OK else []
-    return kept if any(one["key"] == kept.get("key") for one in keys) else None
+    if key is None or secret is None or not any(one["key"] == key for one in keys):
+        return None
+    return {"key": key, "secret": secret}
 
 
 def _made(admin: httpx.Client) -> dict[str, str]:
     _post(admin, "/admin/partners", {"id": NAME, "name": "Demo merchant"})
     key = _post(admin, f"/admin/partners/{NAME}/sandbox/keys", {"label": "made by make run"})
+    return {"key": key["key"], "secret": key["secret"]}
+
+
+def _made_chain(admin: httpx.Client) -> dict[str, str]:
+    chain = {"id": CHAIN, "name": CHAIN_NAME, "label": "made by make run"}
+    key = _post(admin, "/admin/chains", chain)
     return {"key": key["key"], "secret": key["secret"]}
 
 
@@ -109,6 +134,14 @@ def _endpoint(platform: stack.LocalPlatform, admin: httpx.Client) -> None:
     )
     if not answer.is_success:
         raise SetupError(f"the demo merchant refused its secret: {answer.text}")
+
+
+def _tills(partner: Partner) -> None:
+    """The sandbox's tills stand in the chain's stores."""
+    key = {"url": partner.url, "key": partner.store_key, "secret": partner.store_secret}
+    answer = httpx.put(f"{partner.sandbox_url}/till/credentials", json=key, timeout=_TIMEOUT_S)
+    if not answer.is_success:
+        raise SetupError(f"the tills refused their key: {answer.text}")
 
 
 def _post(admin: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from deploy.local import ports
 from deploy.local.process import Server
 from deploy.local.servers import LocalServers
 
-SERVICES = ("sandbox", "ledger", "disburse", "callbacks", "gateway")
+SERVICES = ("sandbox", "ledger", "disburse", "cashout", "callbacks", "gateway")
 _ROOT = Path(__file__).parents[2]
 _READY_S = 60
 
@@ -85,6 +85,7 @@ class LocalPlatform:
         given: Mapping[str, str] | None = None,
         copies: Mapping[str, int] | None = None,
     ) -> None:
+        folder = folder.resolve()
         self.folder = folder
         self.base = base
         self._given = dict(given or {})

@@ -18,6 +18,8 @@ from services._kit.ports import Errand, ErrandStore, Publisher, Record
 log = structlog.get_logger()
 
 BACKOFF_MOST_S = 60.0
+# Alarm clocks ring one after another, and nobody wakes the worker for the next one.
+SAY_POLL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -125,10 +127,10 @@ class Worker:
                 lanes = dict.fromkeys([*due, *lanes])
                 pause = min(self._poll_s, wait if wait is not None else self._poll_s)
                 self._poll_at = time.monotonic() + pause
-            pause = self._poll_at - time.monotonic()
             took = 0
             for name in lanes:
                 took += await self._lease(name)
+            pause = self._poll_at - time.monotonic()
             if took:
                 # Leases, like batches, cost the same for 1 and for 50.
                 await asyncio.sleep(self._gather_s)
@@ -161,6 +163,8 @@ class Worker:
             self._counts.full.discard(name)
         self._counts.lanes[name] = held
         says = [errand for errand in errands if errand.kind == SAY]
+        if says:
+            self._poll_at = min(self._poll_at, time.monotonic() + SAY_POLL_S)
         groups = [[errand] for errand in errands if errand.kind != SAY]
         for group in [*groups, says] if says else groups:
             self._counts.running += len(group)

@@ -7,12 +7,15 @@ from typing import Any
 import orjson
 
 from contracts import public
+from contracts.cashout import v1 as cashout
 from contracts.disburse import v1 as disburse
 from contracts.ledger import v1 as ledger
 from contracts.message import Message
 from services._kit.life import Received
 
 DEPOSIT_CREDITED = "deposit.credited"
+
+Life = disburse.Disbursement | cashout.Cashout
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class News:
     about: str
     occurred_at: datetime
     sequence: int
-    event: disburse.Disbursement | ledger.DepositCredited
+    event: Life | ledger.DepositCredited
 
 
 def news(received: Received) -> News:
@@ -37,10 +40,10 @@ def news(received: Received) -> News:
     if isinstance(message, ledger.DepositCredited):
         kind, about = DEPOSIT_CREDITED, message.account
     else:
-        assert isinstance(message, disburse.Disbursement), f"{received.type} is nobody's news"
-        _, found = public.DISBURSEMENT_STATUSES[message.status]
+        assert isinstance(message, Life), f"{received.type} is nobody's news"
+        found, about = _of_life(message)
         assert found is not None, f"{received.type} of a life that is {message.status}"
-        kind, about = found, message.disbursement
+        kind = found
     return News(
         id=public.event_id(received.id),
         type=kind,
@@ -52,11 +55,18 @@ def news(received: Received) -> News:
     )
 
 
+def _of_life(life: Life) -> tuple[str | None, str]:
+    """The callback's type, and the id."""
+    if isinstance(life, cashout.Cashout):
+        return public.CASHOUT_STATUSES[life.status][1], life.cashout
+    return public.DISBURSEMENT_STATUSES[life.status][1], life.disbursement
+
+
 def account_of(event: Message) -> str:
     """Whose news an event is."""
     if isinstance(event, ledger.DepositCredited):
         return event.account
-    assert isinstance(event, disburse.Disbursement), f"{event.type} is nobody's news"
+    assert isinstance(event, Life), f"{event.type} is nobody's news"
     return account_id(event.order.partner, event.order.environment)
 
 
@@ -68,6 +78,9 @@ def render(told: News) -> str:
     """The body, byte for byte as it is signed and sent, at every attempt and to every endpoint."""
     if isinstance(told.event, ledger.DepositCredited):
         data = _deposit(told.event, told.sequence)
+    elif isinstance(told.event, cashout.Cashout):
+        # Never with the code: the public picture has none.
+        data = public.public_cashout(told.event, told.sequence)
     else:
         data = public.public_disbursement(told.event, told.sequence)
     document = {

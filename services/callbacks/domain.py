@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.callbacks import v1 as callbacks
+from contracts.cashout import v1 as cashout
 from contracts.disburse import v1 as disburse
 from contracts.ids import derived_id
 from contracts.ledger import v1 as ledger
@@ -38,6 +39,13 @@ TABLE = Table((
     Row(None,        disburse.DisbursementFailed,    "pending",   (),     _TRY),
     Row(None,        disburse.DisbursementCancelled, "pending",   (),     _TRY),
     Row(None,        disburse.DisbursementReversed,  "pending",   (),     _TRY),
+    Row(None,        cashout.CodeIssued,             "pending",   (),     _TRY),
+    Row(None,        cashout.CodeRedeemed,           "pending",   (),     _TRY),
+    Row(None,        cashout.CodeBlocked,            "pending",   (),     _TRY),
+    Row(None,        cashout.CashoutFailed,          "pending",   (),     _TRY),
+    Row(None,        cashout.CashoutCancelled,       "pending",   (),     _TRY),
+    Row(None,        cashout.CodeExpired,            "pending",   (),     _TRY),
+    Row(None,        cashout.CashoutReversed,        "pending",   (),     _TRY),
     Row(None,        ledger.DepositCredited,         "pending",   (),     _TRY),
     Row("pending",   _RECORD,                        None,        (),     (),    "another attempt"),
     Row("pending",   _RECORD,                        "delivered", _DONE,  (),    "delivered"),

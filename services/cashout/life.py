@@ -147,7 +147,7 @@ class Terms:
     terminal_window_s: float = 600
     terminal_pause_s: float = 5
     terminal_pause_most_s: float = 300
-    expiry_lanes: int = 4
+    expiry_lanes: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
 from contracts import catalog
+from contracts.cashout.v1 import Cashout
+from contracts.disburse.v1 import Disbursement
 from contracts.sealed import Sealer
 from services._kit import logs, topics, tracing
 from services._kit.failures import EXIT_LEAVING, LeavingError, OutageError, patience
@@ -26,32 +28,21 @@ from services._kit.mongo import MongoStore, open_client, wait_for_primary
 from services._kit.process import EXIT_CONFIG, uvloop_run
 from services._kit.serving import serve_beside
 from services._kit.settings import SettingsError
-from services.gateway import store
+from services.gateway import lives, store
 from services.gateway.auth import Gate
 from services.gateway.commands import Commands
 from services.gateway.http.admin import Admin, admin_app, guarded
 from services.gateway.http.app import health_app, public_app
-from services.gateway.http.cancel import CancelOne
-from services.gateway.http.channels import ListChannels
-from services.gateway.http.disbursements import CreateDisbursement
-from services.gateway.http.edge import Edge, Operation
-from services.gateway.http.inquiries import InquireOne
+from services.gateway.http.edge import Edge
 from services.gateway.http.notices import TakeNotice
-from services.gateway.http.orders import Orders
-from services.gateway.http.reading import (
-    GetBalance,
-    GetDisbursement,
-    ListDisbursements,
-    ListEvents,
-)
 from services.gateway.limits import Limits
+from services.gateway.operations import Wired, operations_of
 from services.gateway.operators import Operators
 from services.gateway.outlet import Outlet
 from services.gateway.partners import Partners
 from services.gateway.requests import Requests
 from services.gateway.settings import Settings
 from services.gateway.tail import Tail
-from services.gateway.tariff import Tariff
 from services.gateway.views import Views
 
 log = structlog.get_logger()
@@ -67,7 +58,8 @@ class Gateway:
     admin: Any
     health: Any
     partners: Partners
-    requests: Requests
+    requests: Requests[Disbursement]
+    cashouts: Requests[Cashout]
     outlet: Outlet
     tail: Tail
     jobs: dict[str, Coroutine[Any, Any, None]]
@@ -169,25 +161,13 @@ def build(
     tail = Tail(settings.kafka_url, catalog.heard_by(settings.service), settings.topic_prefix)
     sealer = Sealer(settings.seal_key.get_secret_value())
     partners = Partners(rows.db, sealer, settings.key_cache_s)
-    requests = Requests(rows.db, outlet, settings.republish_after_s)
-    commands = Commands(outlet, tail)
-    orders = Orders(
-        Tariff(settings.tariffs), sealer, settings.closed_channels, settings.instruct_ahead_days
+    disbursements = Requests(
+        lives.DISBURSEMENT, rows.db, outlet, sealer, settings.republish_after_s
     )
-    operations: dict[tuple[str, str], Operation] = {
-        ("POST", "/v1/disbursements"): CreateDisbursement(requests, orders, outlet, tail),
-        ("GET", "/v1/disbursements"): ListDisbursements(rows.db),
-        ("GET", "/v1/disbursements/{id}"): GetDisbursement(requests),
-        ("POST", "/v1/disbursements/{id}/cancel"): CancelOne(
-            rows.db, requests, commands, settings.cancel_wait_s
-        ),
-        ("POST", "/v1/account-inquiries"): InquireOne(
-            orders, sealer, commands, settings.inquiry_wait_s
-        ),
-        ("GET", "/v1/balance"): GetBalance(rows.db),
-        ("GET", "/v1/channels"): ListChannels(orders),
-        ("GET", "/v1/events"): ListEvents(rows.db),
-    }
+    cashouts = Requests(lives.CASHOUT, rows.db, outlet, sealer, settings.republish_after_s)
+    commands = Commands(outlet, tail)
+    wired = Wired(settings, rows.db, sealer, outlet, tail, commands, partners)
+    operations = operations_of(wired, disbursements, cashouts)
     gate = Gate(partners, settings.signature_tolerance_s)
     limits = Limits(settings.in_flight_max, settings.rate_limit_per_s)
     health = Health()
@@ -216,14 +196,16 @@ def build(
         admin=guarded(operators, settings.admin_token.get_secret_value(), settings.problems_url),
         health=health_app(health),
         partners=partners,
-        requests=requests,
+        requests=disbursements,
+        cashouts=cashouts,
         outlet=outlet,
         tail=tail,
         jobs={
             "views": source.run(Views(rows.db, settings.outage_patience_s).handle),
             "tail": tail.run(),
             "outlet": outlet.run(),
-            "remembered": requests.run(),
+            "remembered": disbursements.run(),
+            "remembered cash-outs": cashouts.run(),
             "watch": watch.run(),
         },
         source=source,

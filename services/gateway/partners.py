@@ -1,4 +1,5 @@
-"""Partners, their keys and allow-lists: the gateway's own configuration, written directly.
+"""Partners, chains of stores, their keys and allow-lists: the gateway's own configuration, written
+directly.
 
 A key's secret is sealed and not hashed, because checking an HMAC needs the secret itself.
 """
@@ -9,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Literal
 
 from contracts.ids import new_public_id
 from contracts.sealed import Sealer
@@ -23,25 +24,38 @@ SECRET_PURPOSE = "key_secret"  # noqa: S105 - what it is sealed for
 ROWS_MAX = 500
 CACHED_MAX = 10_000
 
+Role = Literal["partner", "store"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_PLACES: Final[dict[Role, str]] = {"partner": store.PARTNERS, "store": store.CHAINS}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who holds a key. Never shown: it carries the secret."""
+    """Who holds a key: a partner, or a chain under its name. Never shown: it carries the secret."""
 
     partner: str
     environment: Environment
     key: str
     secret: bytes
     networks: tuple[Network, ...]
+    role: Role = "partner"
 
     @property
     def account(self) -> str:
+        """Of a partner; of stores it is their chain's id."""
         return f"{self.partner}.{self.environment}"
+
+    @property
+    def owner(self) -> str:
+        return owner(self.role, self.account)
 
     def __repr__(self) -> str:
         return f"Caller({self.account}, {self.key})"
+
+
+def owner(role: Role, account: str) -> str:
+    """What keys, allow-lists and limits belong to: a chain may be called like a partner."""
+    return account if role == "partner" else f"{role}:{account}"
 
 
 class Partners:
@@ -70,6 +84,7 @@ class Partners:
             key,
             self._sealer.open(row["secret"], SECRET_PURPOSE).encode(),
             tuple(ipaddress.ip_network(one) for one in (allowed or {}).get("networks", ())),
+            row.get("role", "partner"),
         )
         if len(self._callers) >= CACHED_MAX:
             self._callers.clear()
@@ -78,26 +93,34 @@ class Partners:
 
     # --- what operators write -------------------------------------------------------------------
 
-    async def add(self, partner: str, name: str, now: datetime) -> Document:
-        """The partner's row; the one that is there if it was added before."""
+    async def add(
+        self, partner: str, name: str, now: datetime, *, role: Role = "partner"
+    ) -> Document:
+        """The partner's or chain's row; the one that is there if it was added before."""
         row = {"_id": partner, "name": name, "created_at": now}
         try:
             async with outages():
-                await self._db[store.PARTNERS].insert_one(dict(row))
+                await self._db[_PLACES[role]].insert_one(dict(row))
         except ConflictError:
-            return await self.get(partner) or row
+            return await self.get(partner, role=role) or row
         return row
 
-    async def get(self, partner: str) -> Document | None:
+    async def get(self, partner: str, *, role: Role = "partner") -> Document | None:
         async with outages():
-            found: Document | None = await self._db[store.PARTNERS].find_one({"_id": partner})
+            found: Document | None = await self._db[_PLACES[role]].find_one({"_id": partner})
         return found
 
-    async def everyone(self) -> list[Document]:
-        return await self._sorted(store.PARTNERS, {})
+    async def everyone(self, *, role: Role = "partner") -> list[Document]:
+        return await self._sorted(_PLACES[role], {})
 
     async def add_key(
-        self, partner: str, environment: Environment, label: str, now: datetime
+        self,
+        partner: str,
+        environment: Environment,
+        label: str,
+        now: datetime,
+        *,
+        role: Role = "partner",
     ) -> tuple[str, str]:
         """A new key and its secret, which nobody can ask for again."""
         key = new_public_id("key")
@@ -106,7 +129,8 @@ class Partners:
             "_id": key,
             "partner": partner,
             "environment": environment,
-            "account": f"{partner}.{environment}",
+            "account": owner(role, f"{partner}.{environment}"),
+            "role": role,
             "secret": self._sealer.seal(secret, SECRET_PURPOSE),
             "label": label,
             "created_at": now,
@@ -115,6 +139,13 @@ class Partners:
         async with outages():
             await self._db[store.KEYS].insert_one(row)
         return key, secret
+
+    async def chains(self, environment: Environment) -> list[str]:
+        """Chains whose stores can redeem there."""
+        query = {"role": "store", "environment": environment, "revoked_at": None}
+        async with outages():
+            found: list[str] = await self._db[store.KEYS].distinct("partner", query)
+        return sorted(found)
 
     async def keys(self, account: str) -> list[Document]:
         return await self._sorted(store.KEYS, {"account": account}, {"secret": 0})

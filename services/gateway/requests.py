@@ -7,14 +7,17 @@ wait for a few journal writes and not for a thousand.
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic
 
 import structlog
 from pymongo import UpdateOne
 
-from contracts.disburse.v1 import Disbursement, RequestDisbursement
+from contracts import catalog
+from contracts.cashout.keys import spaced_code
+from contracts.cashout.v1 import CODE
 from contracts.envelope import Envelope, now_ms
 from contracts.ids import derived_id
+from contracts.sealed import Sealer
 from services._kit import tracing
 from services._kit.failures import OutageError
 from services._kit.life import Document
@@ -22,6 +25,8 @@ from services._kit.mongo import DURABLE, TRANSACTION_MAX_MS, Database, outages
 from services._kit.ports import Record
 from services._kit.records import record_of
 from services.gateway import store
+from services.gateway.lives import Kind, L, View
+from services.gateway.noting import note
 from services.gateway.outlet import NotAcknowledgedError, Outlet
 
 log = structlog.get_logger()
@@ -32,42 +37,56 @@ READ_MAX_MS = 5_000
 _DUPLICATE_KEY = 11000
 
 
-def request_record(life: Disbursement, trace: tuple[tuple[str, str], ...] = ()) -> Record:
+def request_record(kind: Kind[L], life: L, trace: tuple[tuple[str, str], ...] = ()) -> Record:
     """The command of a remembered request: the same bytes under the same id, whoever says it."""
+    message, name = kind.request(life), kind.id(life)
     return record_of(
         Envelope.model_construct(
-            id=derived_id(life.disbursement, life.created_at, "RequestDisbursement"),
-            type=RequestDisbursement.type,
+            id=derived_id(name, life.created_at, type(message).__name__),
+            type=message.type,
             source="/salur/gateway",
-            key=life.disbursement,
+            key=getattr(message, catalog.row(message.type).key),
             occurred_at=life.created_at,
-            correlation=life.disbursement,
+            correlation=name,
             cause=None,
             sequence=None,
-            message=RequestDisbursement(disbursement=life.disbursement, order=life.order),
+            message=message,
         ),
         trace,
     )
 
 
-class Requests:
-    """Remembers, finds and says again.
+class Requests(Generic[L]):
+    """Remembers, finds, shows and says again the lives of one kind.
 
     Args:
+        kind: which.
         db: the gateway's database.
         outlet: where commands leave.
+        sealer: opens a code for its partner.
         republish_after_s: how long the first saying may take to be heard.
     """
 
-    def __init__(self, db: Database, outlet: Outlet, republish_after_s: float) -> None:
+    def __init__(
+        self, kind: Kind[L], db: Database, outlet: Outlet, sealer: Sealer, republish_after_s: float
+    ) -> None:
+        self.kind = kind
         self._db = db
-        self._rows = db[store.DISBURSEMENTS]
+        self._rows = db[kind.collection]
         self._outlet = outlet
+        self._sealer = sealer
         self._republish_after_s = republish_after_s
         self._pending: list[tuple[Document, asyncio.Future[bool]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
-    async def remember(self, life: Disbursement, key: str, fingerprint: str) -> bool:
+    def show(self, view: View[L]) -> dict[str, Any]:
+        """The object that its partner sees."""
+        shown = self.kind.public(view.life, view.sequence)
+        if view.code is None or shown["status"] != "active":
+            return shown
+        return shown | {"code": spaced_code(self._sealer.open(view.code, CODE))}
+
+    async def remember(self, life: L, key: str, fingerprint: str) -> bool:
         """False: the key or the reference is taken, and nothing was written.
 
         Raises:
@@ -81,28 +100,37 @@ class Requests:
             self._flusher = asyncio.create_task(self._flush())
         return await done
 
-    async def publish(self, life: Disbursement) -> None:
+    async def publish(self, life: L) -> None:
         """Say the request; the same id however often.
 
         Raises:
             NotAcknowledgedError: see there.
         """
-        await self._outlet.publish([request_record(life, tracing.current())])
+        await self._outlet.publish([request_record(self.kind, life, tracing.current())])
 
-    async def by_key(self, account: str, key: str) -> store.View | None:
+    async def heard(self, event: Envelope[Any]) -> View[L]:
+        """The picture in an event that a waiting request was woken by. Whoever is shown a code
+        may ask for it again at once, of any process: the view is told before its own turn.
+        """
+        sequence = event.sequence or 0
+        if self.kind.coded:
+            await note(self._rows, event.key, sequence, store.row_of(event.message, sequence))
+        return View.of(event.message, sequence)
+
+    async def by_key(self, account: str, key: str) -> View[L] | None:
         return await self._one({"account": account, "key": key})
 
-    async def by_reference(self, account: str, reference: str) -> store.View | None:
+    async def by_reference(self, account: str, reference: str) -> View[L] | None:
         return await self._one({"account": account, "reference": reference})
 
-    async def by_id(self, account: str, life: str) -> store.View | None:
+    async def by_id(self, account: str, life: str) -> View[L] | None:
         """Another account's is as unknown as one that does not exist."""
         return await self._one({"_id": life, "account": account})
 
-    async def _one(self, query: Document) -> store.View | None:
+    async def _one(self, query: Document) -> View[L] | None:
         async with outages():
             row = await self._rows.find_one(query, max_time_ms=READ_MAX_MS)
-        return store.view(row) if row is not None else None
+        return store.view(self.kind, row) if row is not None else None
 
     async def _flush(self) -> None:
         while self._pending:
@@ -122,7 +150,7 @@ class Requests:
         """The places of rows whose key or reference is taken."""
         async with outages():
             answer = await self._db.command(
-                "insert", store.DISBURSEMENTS, documents=list(rows), ordered=False,
+                "insert", self.kind.collection, documents=list(rows), ordered=False,
                 writeConcern=DURABLE.document, maxTimeMS=TRANSACTION_MAX_MS, check=True,
             )  # fmt: skip
         errors: list[Any] = answer.get("writeErrors", [])
@@ -155,8 +183,9 @@ class Requests:
             )
         if not rows:
             return 0
-        log.warning("remembered requests are said again", n=len(rows))
-        await self._outlet.publish([request_record(store.view(row).life) for row in rows])
+        log.warning("remembered requests are said again", kind=self.kind.noun, n=len(rows))
+        lives = [store.view(self.kind, row).life for row in rows]
+        await self._outlet.publish([request_record(self.kind, life) for life in lives])
         later = [
             UpdateOne(
                 {"_id": row["_id"], "sequence": 0},

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, IPvAnyNetwork, field_validator
 
+from contracts.cashout.keys import PhoneKey
 from contracts.money import Amount, Rupiah
 from contracts.sealed import Sealer, SealError
 from services._kit.settings import Field, PlatformSettings, SecretStr
@@ -22,6 +23,14 @@ def _seal_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _phone_key(key: SecretStr) -> SecretStr:
+    try:
+        PhoneKey(key.get_secret_value())
+    except ValueError:
+        raise ValueError("not id:base64 of 32 bytes, one only") from None
+    return key
+
+
 SealKey = Annotated[SecretStr, AfterValidator(_seal_key)]
 
 
@@ -36,6 +45,9 @@ class Settings(PlatformSettings):
         min_length=_TOKEN_CHARS_MIN, description="operators send it as Authorization: Bearer"
     )
     seal_key: SealKey = Field(description="seals account numbers and partners' secrets")
+    phone_key: Annotated[SecretStr, AfterValidator(_phone_key)] = Field(
+        description="hashes phones: id:base64 of 32 bytes; never changed, it orders what is said"
+    )
     callback_seal_key: SealKey = Field(
         description="seals endpoint secrets; shared with the callbacks"
     )
@@ -49,7 +61,7 @@ class Settings(PlatformSettings):
         default=(), description="fees and limits per partner, channel and amount band"
     )
     closed_channels: tuple[str, ...] = Field(
-        default=(), description="BICs and wallets that take no new requests now"
+        default=(), description="BICs, wallets, chains and CASHOUT that take no new requests now"
     )
     sandbox_grant: Amount = Field(default=1_000_000_000, description="of each new sandbox, rupiah")
     credit_limit_max: Rupiah = Field(
@@ -73,6 +85,21 @@ class Settings(PlatformSettings):
     )
     cancel_wait_s: float = Field(default=5, ge=0, description="for the life's answer, then 202")
     inquiry_wait_s: float = Field(default=10, ge=0, description="for the bank's answer, then 504")
+    cashout_wait_s: float = Field(
+        default=5, ge=0, le=20, description="for a code, of a request that does not say Prefer"
+    )
+    code_life_s: int = Field(default=86_400, ge=1, description="of a code without expires_at")
+    code_lives_s: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="the same of a partner, or of <partner>.<environment>"
+    )
+    code_life_max_days: int = Field(default=30, ge=1, description="latest expires_at")
+    redemption_wait_s: float = Field(
+        default=25, gt=0, lt=30, description="answer_by of a redemption; a store reverses at 30 s"
+    )
+    reversal_wait_s: float = Field(default=25, gt=0, description="for its answer, then 504")
+    till_again_s: float = Field(
+        default=3, gt=0, description="a store's request without an answer is said again"
+    )
     operator_wait_s: float = Field(default=5, ge=0, description="for a command's event, then 202")
     events_days: int = Field(default=90, ge=1, description="how long GET /v1/events remembers")
     # Shorter than other services': a caller waits for this ack.

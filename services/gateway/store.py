@@ -1,26 +1,25 @@
-"""Where: the collections of the gateway, and lives as rows of its view.
+"""Where: the collections of the gateway, and lives as rows of its views.
 
-A row of ``disbursements`` is a life's picture as JSON, beside the fields that are searched for. Its
-first state, ``sequence`` 0, is the remembered request itself.
+A row of a life's view is its picture as JSON, beside the fields that are searched for. Its first
+state, ``sequence`` 0, is the remembered request itself. A code stands there sealed, while active.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from contracts.disburse.v1 import Disbursement, Order
-from contracts.public import DISBURSEMENT_STATUSES, public_disbursement
 from services._kit.life import Document
+from services.gateway.lives import KINDS, AnyLife, Kind, L, View, kind_of
 
-DISBURSEMENTS = "disbursements"
+STORE_REFERENCES = "store_references"
 BALANCES = "balances"
 EVENTS = "events"
 ENDPOINTS = "endpoints"
 PARTNERS = "partners"
 KEYS = "keys"
+CHAINS = "chains"
 ALLOW_LISTS = "allow_lists"
 CANCELS = "cancels"
 
@@ -29,18 +28,19 @@ CANCELS_KEPT_S = 7 * 86_400
 
 def indices(events_days: int) -> Mapping[str, Sequence[IndexModel]]:
     newest = ("created_at", DESCENDING)
-    return {
-        DISBURSEMENTS: [
-            IndexModel([("account", ASCENDING), ("key", ASCENDING)], name="key", unique=True,
-                       partialFilterExpression={"key": {"$type": "string"}}),
-            IndexModel([("account", ASCENDING), ("reference", ASCENDING)], name="reference",
-                       unique=True),
-            IndexModel([("account", ASCENDING), ("_id", DESCENDING)], name="newest"),
-            IndexModel([("account", ASCENDING), ("shown", ASCENDING), ("_id", DESCENDING)],
-                       name="status"),
-            IndexModel([("publish_at", ASCENDING)], name="unheard",
-                       partialFilterExpression={"sequence": 0}),
-        ],
+    lives = [
+        IndexModel([("account", ASCENDING), ("key", ASCENDING)], name="key", unique=True,
+                   partialFilterExpression={"key": {"$type": "string"}}),
+        IndexModel([("account", ASCENDING), ("reference", ASCENDING)], name="reference",
+                   unique=True),
+        IndexModel([("account", ASCENDING), ("_id", DESCENDING)], name="newest"),
+        IndexModel([("account", ASCENDING), ("shown", ASCENDING), ("_id", DESCENDING)],
+                   name="status"),
+        IndexModel([("publish_at", ASCENDING)], name="unheard",
+                   partialFilterExpression={"sequence": 0}),
+    ]  # fmt: skip
+    return {kind.collection: lives for kind in KINDS} | {
+        STORE_REFERENCES: [],
         BALANCES: [],
         EVENTS: [
             IndexModel([("account", ASCENDING), ("_id", DESCENDING)], name="newest"),
@@ -48,34 +48,20 @@ def indices(events_days: int) -> Mapping[str, Sequence[IndexModel]]:
         ],
         ENDPOINTS: [IndexModel([("account", ASCENDING), ("_id", ASCENDING)], name="account")],
         PARTNERS: [],
-        KEYS: [IndexModel([("account", ASCENDING), newest], name="account")],
+        KEYS: [
+            IndexModel([("account", ASCENDING), newest], name="account"),
+            IndexModel([("role", ASCENDING), ("environment", ASCENDING)], name="role"),
+        ],
+        CHAINS: [],
         ALLOW_LISTS: [],
         CANCELS: [IndexModel("at", name="age", expireAfterSeconds=CANCELS_KEPT_S)],
     }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """A life as the gateway knows it."""
-
-    life: Disbursement
-    sequence: int
-    key: str | None
-    fingerprint: str | None
-
-    @property
-    def order(self) -> Order:
-        return self.life.order
-
-    def shown(self) -> dict[str, Any]:
-        """The object that partners see."""
-        return public_disbursement(self.life, self.sequence)
-
-
-def remembered(life: Disbursement, key: str, fingerprint: str, publish_at: datetime) -> Document:
+def remembered(life: AnyLife, key: str, fingerprint: str, publish_at: datetime) -> Document:
     """The first row of a life: its request, before anybody has heard of it."""
     return {
-        "_id": life.disbursement,
+        "_id": kind_of(life).id(life),
         "account": life.order.account,
         "key": key,
         "fingerprint": fingerprint,
@@ -86,25 +72,38 @@ def remembered(life: Disbursement, key: str, fingerprint: str, publish_at: datet
     }
 
 
-def picture(life: Disbursement, sequence: int) -> Document:
+def picture(life: AnyLife, sequence: int) -> Document:
     """What a newer picture of a life replaces in its row."""
-    return {
+    kind = kind_of(life)
+    found: Document = {
         "sequence": sequence,
         "status": life.status,
-        "shown": DISBURSEMENT_STATUSES[life.status][0],
+        "shown": kind.statuses[life.status][0],
         # Of the base class alone: an event's own fields are none of the picture's.
-        "life": Disbursement.__pydantic_serializer__.to_json(life).decode(),
+        "life": kind.model.__pydantic_serializer__.to_json(life).decode(),
         "created_at": life.created_at,
         "updated_at": life.updated_at,
     }
+    if kind.coded:
+        # Only the event that issues it has one; whatever comes later takes it away.
+        found["code"] = getattr(life, "code", None)
+    return found
 
 
-def view(row: Document) -> View:
+def row_of(life: AnyLife, sequence: int) -> Document:
+    """A picture in a row that may not be there yet."""
+    fixed = {"account": life.order.account, "reference": life.order.reference}
+    return picture(life, sequence) | fixed
+
+
+def view(kind: Kind[L], row: Document) -> View[L]:
     return View(
-        Disbursement.model_validate_json(row["life"]),
+        # The bound of L hides which model it is.
+        cast("L", kind.model.model_validate_json(row["life"])),
         row["sequence"],
         row.get("key"),
         row.get("fingerprint"),
+        row.get("code"),
     )
 
 

@@ -30,12 +30,13 @@ _TYPE, _CORRELATION = TYPE_HEADER, CORRELATION_HEADER
 class Waiter:
     """One request's wait; made by ``Tail.waiting``."""
 
-    def __init__(self, types: frozenset[str]) -> None:
+    def __init__(self, types: frozenset[str], cause: str | None) -> None:
         self.types = types
+        self._cause = cause
         self._heard: asyncio.Future[Envelope[Any]] = asyncio.get_running_loop().create_future()
 
     def hear(self, envelope: Envelope[Any]) -> None:
-        if not self._heard.done():
+        if not self._heard.done() and self._cause in (None, envelope.cause):
             self._heard.set_result(envelope)
 
     async def event(self, within_s: float) -> Envelope[Any] | None:
@@ -67,9 +68,13 @@ class Tail:
         return None if self._ready else "the tail does not know its positions"
 
     @contextlib.contextmanager
-    def waiting(self, correlation: str, types: Collection[type[Message]]) -> Iterator[Waiter]:
-        """Register before the command is published, or its answer may pass by."""
-        waiter = Waiter(frozenset(one.type for one in types))
+    def waiting(
+        self, correlation: str, types: Collection[type[Message]], cause: str | None = None
+    ) -> Iterator[Waiter]:
+        """Register before the command is published, or its answer may pass by. With ``cause``
+        only the answer to that very command counts: an older one may be repeated at any time.
+        """
+        waiter = Waiter(frozenset(one.type for one in types), cause)
         self._waiters.setdefault(correlation, set()).add(waiter)
         try:
             yield waiter

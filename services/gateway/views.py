@@ -15,22 +15,19 @@ from pymongo.errors import BulkWriteError
 
 from contracts.callbacks.v1 import EndpointSet
 from contracts.catalog import heard_by
-from contracts.disburse.v1 import Disbursement
 from contracts.envelope import TYPE_HEADER, Envelope, UnreadableMessageError, decode
 from contracts.ledger import v1 as ledger
 from contracts.message import Event
-from contracts.public import (
-    DISBURSEMENT_STATUSES,
-    event_id,
-    moment,
-    public_disbursement,
-)
+from contracts.public import event_id, moment
 from contracts.upcast import with_older
 from services._kit.failures import ConflictError, OutageError, patience
 from services._kit.life import Document
 from services._kit.mongo import Database, outages
 from services._kit.ports import Record
 from services.gateway import store
+from services.gateway.lives import AnyLife, kind_of
+from services.gateway.noting import newer
+from services.gateway.references import StoreAnswer, reference_update
 
 log = structlog.get_logger()
 
@@ -112,33 +109,36 @@ class Views:
 def _writes(envelopes: Sequence[Envelope[Any]]) -> Writes:
     """One update for each row that the batch touches."""
     lives: dict[str, Envelope[Any]] = {}
+    references: dict[str, Envelope[Any]] = {}
     accounts: dict[str, Document] = {}
     writes: Writes = {}
     for envelope in envelopes:
         message = envelope.message
-        if isinstance(message, Disbursement):
-            known = lives.get(message.disbursement)
-            if known is None or (known.sequence or 0) < (envelope.sequence or 0):
-                lives[message.disbursement] = envelope
+        if isinstance(message, AnyLife):
+            _note_newest(lives, kind_of(message).id(message), envelope)
             _note_event(writes, envelope)
+        elif isinstance(message, StoreAnswer):
+            _note_newest(references, message.key, envelope)
         elif isinstance(message, _ACCOUNT_EVENTS):
             _note_account(accounts, envelope)
         elif isinstance(message, EndpointSet):
             writes.setdefault(store.ENDPOINTS, []).append(_endpoint(envelope))
     for life, envelope in lives.items():
-        order = envelope.message.order
-        fixed = {"account": order.account, "reference": order.reference}
-        fields = store.picture(envelope.message, envelope.sequence or 0) | fixed
-        writes.setdefault(store.DISBURSEMENTS, []).append(
-            _newer(life, envelope.sequence or 0, fields)
+        fields = store.row_of(envelope.message, envelope.sequence or 0)
+        writes.setdefault(kind_of(envelope.message).collection, []).append(
+            newer(life, envelope.sequence or 0, fields)
         )
+    for envelope in references.values():
+        writes.setdefault(store.STORE_REFERENCES, []).append(reference_update(envelope))
     for account, fields in accounts.items():
-        writes.setdefault(store.BALANCES, []).append(_newer(account, fields["sequence"], fields))
+        writes.setdefault(store.BALANCES, []).append(newer(account, fields["sequence"], fields))
     return writes
 
 
-def _newer(row: str, sequence: int, fields: Document) -> UpdateOne:
-    return UpdateOne({"_id": row, "sequence": {"$lt": sequence}}, {"$set": fields}, upsert=True)
+def _note_newest(newest: dict[str, Envelope[Any]], row: str, envelope: Envelope[Any]) -> None:
+    known = newest.get(row)
+    if known is None or (known.sequence or 0) < (envelope.sequence or 0):
+        newest[row] = envelope
 
 
 def _note_account(accounts: dict[str, Document], envelope: Envelope[Any]) -> None:
@@ -161,8 +161,9 @@ def _note_account(accounts: dict[str, Document], envelope: Envelope[Any]) -> Non
 
 def _note_event(writes: Writes, envelope: Envelope[Any]) -> None:
     """What a callback tells is also listed for who missed it."""
-    life: Disbursement = envelope.message
-    kind = DISBURSEMENT_STATUSES[life.status][1]
+    life: AnyLife = envelope.message
+    about = kind_of(life)
+    kind = about.statuses[life.status][1]
     if kind is None or not isinstance(envelope.message, Event):
         return
     event = event_id(envelope.id)
@@ -171,12 +172,12 @@ def _note_event(writes: Writes, envelope: Envelope[Any]) -> None:
         "type": kind,
         "occurred_at": moment(envelope.occurred_at),
         "sequence": envelope.sequence or 0,
-        "data": public_disbursement(life, envelope.sequence or 0),
+        "data": about.public(life, envelope.sequence or 0),
     }
     row = {
         "account": life.order.account,
         "type": kind,
-        "about": life.disbursement,
+        "about": about.id(life),
         "occurred_at": envelope.occurred_at,
         "body": orjson.dumps(body).decode(),
     }
@@ -194,4 +195,4 @@ def _endpoint(envelope: Envelope[Any]) -> UpdateOne:
         "enabled": message.enabled,
         "sequence": envelope.sequence or 0,
     }
-    return _newer(message.endpoint, envelope.sequence or 0, fields)
+    return newer(message.endpoint, envelope.sequence or 0, fields)

@@ -17,34 +17,42 @@ from services.sandbox.journal import Journal
 from services.sandbox.merchant import Merchant
 from services.sandbox.notices import Notices
 from services.sandbox.settings import Settings
+from services.sandbox.till import Till
+from services.sandbox.till_rolls import Rolls
 
 
 def create_app(
-    settings: Settings, notice_transport: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    notice_transport: httpx.AsyncBaseTransport | None = None,
+    till_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
     """The whole sandbox as ASGI; its journals are opened here and closed by its lifespan."""
     bank_journal = Journal(settings.data_dir / "bank.jsonl")
     merchant_journal = Journal(settings.data_dir / "merchant.jsonl")
+    till_journal = Journal(settings.data_dir / "till.jsonl")
     books = Books(bank_journal, settings.opening_balance)
     notices = Notices(settings, books, notice_transport)
     bank = Bank(settings, books, notices.expect)
     merchant = Merchant(
         Deliveries(merchant_journal, settings.callbacks_kept), settings.body_bytes_max
     )
+    till = Till(settings, Rolls(till_journal, settings.till_kept), till_transport)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.notices = asyncio.create_task(notices.run())
         try:
-            yield
+            async with till.opened():
+                yield
         finally:
             app.state.notices.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await app.state.notices
             bank_journal.close()
             merchant_journal.close()
+            till_journal.close()
 
-    app = Starlette(routes=[*bank.routes(), *merchant.routes()], lifespan=lifespan)
+    app = Starlette(routes=[*bank.routes(), *merchant.routes(), *till.routes()], lifespan=lifespan)
 
     def notices_run() -> str | None:
         return "the task that sends return notices has ended" if app.state.notices.done() else None

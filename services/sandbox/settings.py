@@ -95,6 +95,25 @@ class Settings(ServiceSettings):
         default=86_400, gt=0, description="after this only the statement tells"
     )
 
+    till_silent_s: float = Field(
+        default=30, ge=0.1, description="a till that hears nothing for this long reverses by itself"
+    )
+    till_late_s: float = Field(
+        default=30, ge=0, description="`late`: the same is asked again after this"
+    )
+    till_reversal_timeout_s: float = Field(
+        default=10, gt=0, description="how long a reversal waits for its answer"
+    )
+    till_reversal_every_s: float = Field(
+        default=2, ge=0, description="between a reversal without an answer and the next"
+    )
+    till_give_up_s: float = Field(
+        default=86_400, gt=0, description="after this a reversal without an answer is given up"
+    )
+    till_kept: int = Field(
+        default=10_000, ge=1, description="conversations that the till shows; older are dropped"
+    )
+
     callbacks_kept: int = Field(
         default=100_000, ge=1, description="callbacks that the merchant shows; older are dropped"
     )

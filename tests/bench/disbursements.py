@@ -1,4 +1,4 @@
-"""``make bench``: N disbursements at R per second, from HTTP to the delivered callback.
+"""``make bench``: N disbursements at R per second, from HTTP to the delivered callback, and tills.
 
 Open loop: request number i leaves at i / R, whether earlier ones were answered or not, so a slow
 platform shows as latency and not as a lower rate. Starts its own platform on free ports in a
@@ -28,10 +28,12 @@ from rich.progress import track
 from deploy.local import ports, stack
 from deploy.local.environment import Choices
 from deploy.local.sandbox_partner import Partner, open_partner
+from tests.bench import redemptions
 from tests.support.partner_client import PartnerClient, to_bank, to_wallet
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "build" / "bench.json"
+TILL_RATE = 50.0
 DURABILITY = "MongoDB w:majority j:true, Kafka acks=all idempotent, one node of each"
 
 console = Console(highlight=False)
@@ -52,7 +54,7 @@ class Run:
         return {"p50": _quantile(took, 0.5), "p99": _quantile(took, 0.99)}
 
 
-async def main(count: int, rate: float, idle: int, holds: int) -> int:
+async def main(count: int, rate: float, idle: int, holds: int, tills: int) -> int:
     # Not the system's temporary folder: that may be memory, where an fsync costs nothing.
     scratch = ROOT / ".local" / "bench"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -67,11 +69,13 @@ async def main(count: int, rate: float, idle: int, holds: int) -> int:
             before = _cpu_s(platform)
             took_s = await _load(partner, platform.sandbox_url, run, count, rate)
             after = _cpu_s(platform)
+            at_tills = await _tills(partner, platform.sandbox_url, tills) if tills else {}
             clean = _verify(platform)
     result = _result(run, quiet, took_s, clean=clean)
     result["cpu_ms_per_disbursement"] = {
         name: round(1000 * (after[name] - before[name]) / count, 2) for name in after
     }
+    result |= at_tills
     result["ledger_holds_per_s_one_account"] = _ledger(holds) if holds else None
     return _report(result, count)
 
@@ -101,6 +105,31 @@ async def _load(partner: Partner, sandbox: str, run: Run, count: int, rate: floa
         first = min(run.sent.values())
         await _ends(client, sandbox, run, within_s=120)
     return max(run.terminal.values(), default=first) - first
+
+
+async def _tills(partner: Partner, sandbox: str, count: int) -> dict[str, Any]:
+    """Redemptions at 50/s while as many disbursements run; all of them must be paid."""
+    console.print(f"{count} redemptions at {TILL_RATE:g}/s beside as many disbursements")
+    run = Run()
+    async with PartnerClient(partner.url, partner.key, partner.secret, pools=8) as client:
+        answers = await redemptions.measure(
+            partner,
+            count,
+            TILL_RATE,
+            lambda number: _request(client, run, f"beside-{number}", number),
+        )
+        await _ends(client, sandbox, run, within_s=60)
+    took = sorted(answers.took_ms)
+    return {
+        "till_answer_ms_p50": _quantile(took, 0.5),
+        "till_answer_ms_p99": _quantile(took, 0.99),
+        "till_answers": dict(answers.said),
+        "till_beside": {
+            "disbursements_succeeded": len(run.terminal),
+            "disbursements_refused": len(run.refused),
+            "terminal_ms": run.stage(run.accepted, run.terminal),
+        },
+    }
 
 
 async def _request(client: PartnerClient, run: Run, reference: str, number: int) -> None:
@@ -224,6 +253,8 @@ def _report(result: dict[str, Any], count: int) -> int:
     console.print_json(json.dumps(result))
     counts = {result[name] for name in ("accepted", "terminal", "callbacks_delivered")}
     held = counts == {count} and result["verify"] == "clean"
+    # Each code was right: a no, or no answer, is a failure of the platform.
+    held = held and set(result.get("till_answers", {})) <= {"valid"}
     mark = "[green]✓[/]" if held else "[red]✗[/]"
     console.print(f"{mark} accepted = terminal = callbacks = {count}, verify clean; {RESULT.name}")
     return 0 if held else 1
@@ -245,6 +276,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=6000, help="disbursements in the load")
     parser.add_argument("--rate", type=float, default=100, help="requests per second")
     parser.add_argument("--idle", type=int, default=100, help="one at a time before the load")
+    parser.add_argument("--tills", type=int, default=1500, help="redemptions; 0: none")
     parser.add_argument("--holds", type=int, default=100_000, help="for the ledger alone; 0: none")
     words = parser.parse_args()
-    sys.exit(asyncio.run(main(words.count, words.rate, words.idle, words.holds)))
+    sys.exit(asyncio.run(main(words.count, words.rate, words.idle, words.holds, words.tills)))

@@ -34,6 +34,7 @@ DESCRIBED = described()
 ADMIN_TOKEN = "operators-token-of-the-tests"
 SEAL_KEY = new_key()
 CALLBACK_SEAL_KEY = new_key("c1")
+PHONE_KEY = new_key("p1")
 
 
 def settings(space: Space, **changes: Any) -> Settings:
@@ -51,6 +52,7 @@ def settings(space: Space, **changes: Any) -> Settings:
             "admin_token": ADMIN_TOKEN,
             "seal_key": SEAL_KEY,
             "callback_seal_key": CALLBACK_SEAL_KEY,
+            "phone_key": PHONE_KEY,
             **changes,
         }
     )
@@ -124,7 +126,8 @@ def payment(**changes: Any) -> dict[str, Any]:
 
 def assert_as_published(method: str, target: str, answer: httpx.Response) -> None:
     """Whatever a test asks for: the answer's status and shape are those of the description."""
-    path = re.sub(r"/disb_[^/]+", "/{id}", target.partition("?")[0])
+    path = re.sub(r"/(disb|cash)_[^/]+", "/{id}", target.partition("?")[0])
+    path = re.sub(r"/redemptions/[^/]+", "/redemptions/{store_ref}", path)
     responses = DESCRIBED["paths"][path][method.lower()]["responses"]
     found = responses.get(str(answer.status_code))
     assert found, f"{method} {path} answered {answer.status_code}, which is not described"
@@ -149,6 +152,12 @@ class World:
         key, secret = await self.gateway.partners.add_key(name, environment, "tests", now)
         return Partner(self, name, environment, key, secret)
 
+    async def chain(self, name: str = "mart", environment: Environment = "sandbox") -> Partner:
+        """A chain's key, as operators make it; its ``account`` is the chain's id."""
+        body = {"id": name, "name": name, "environment": environment}
+        made = (await self.admin("POST", "/admin/chains", body)).json()
+        return Partner(self, name, environment, made["key"], made["secret"])
+
     async def admin(
         self, method: str, path: str, body: Any = None, token: str = ADMIN_TOKEN
     ) -> httpx.Response:
@@ -162,7 +171,13 @@ class World:
         found = [decode(record.value) for record in await self.space.records(topic)]
         return [one for one in found if kind is None or isinstance(one.message, kind)]
 
-    async def say(self, message: Message, correlation: str, sequence: int | None = None) -> None:
+    async def say(
+        self,
+        message: Message,
+        correlation: str,
+        sequence: int | None = None,
+        cause: str | None = None,
+    ) -> None:
         """Another service says this."""
         row = catalog.row(message.type)
         envelope = Envelope.model_construct(
@@ -172,7 +187,7 @@ class World:
             key=getattr(message, row.key),
             occurred_at=datetime.now(UTC),
             correlation=correlation,
-            cause=None,
+            cause=cause,
             sequence=sequence,
             message=message,
         )

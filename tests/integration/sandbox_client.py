@@ -46,6 +46,10 @@ def sandbox_settings(folder: Path, **changes: Any) -> Settings:
         "return_after_s": 0.3,
         "notify_backoff_s": 0.05,
         "notify_url": "http://gateway.test",
+        "till_silent_s": 0.2,
+        "till_late_s": 0.2,
+        "till_reversal_timeout_s": 0.2,
+        "till_reversal_every_s": 0.02,
     }
     return Settings(
         port=0,
@@ -61,11 +65,16 @@ def sandbox_settings(folder: Path, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def open_sandbox(
-    folder: Path, listener: Listener | None = None, **changes: Any
+    folder: Path,
+    listener: Listener | None = None,
+    stores: httpx.AsyncBaseTransport | None = None,
+    **changes: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The sandbox as ASGI; opening it on the same folder again is a restart."""
+    """The sandbox as ASGI; opening it on the same folder again is a restart. ``listener`` hears
+    the bank's notices, ``stores`` what the tills ask.
+    """
     heard = httpx.MockTransport(listener or (lambda _request: httpx.Response(200)))
-    app = create_app(sandbox_settings(folder, **changes), heard)
+    app = create_app(sandbox_settings(folder, **changes), heard, stores)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

@@ -2,47 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from contracts.cashout import v1 as cashout
-from contracts.cashout.keys import store_correlation
 from contracts.ledger import v1 as ledger
-from contracts.message import Message
 from contracts.sealed import Sealer
-from tests.support.cashout import AMOUNT, DEPOSIT, FEE, SEAL_KEY, Shop, record
-from tests.support.cashout_servers import Processes, lateness_s, percentile, publisher
-from tests.support.space import Space, eventually
+from tests.support.cashout import AMOUNT, DEPOSIT, FEE, SEAL_KEY
+from tests.support.cashout_servers import Processes, Street, lateness_s, percentile, publisher
+from tests.support.space import Space
 
 ACCOUNT = "toko.sandbox"
 LATE_P99_S = 0.5
-
-
-class Street:
-    """A gateway and its stores: says commands, and looks for what was said in answer."""
-
-    def __init__(self, processes: Processes, out: Any) -> None:
-        self.processes = processes
-        self.shop = Shop()
-        self._out = out
-
-    async def say(self, message: Message, correlation: str = "") -> None:
-        await self._out.publish([record(message, self.shop.now, correlation)])
-
-    async def ask(self, message: cashout.RedeemCode | cashout.ReverseRedemption) -> None:
-        kind: Any = "redemption" if isinstance(message, cashout.RedeemCode) else "reversal"
-        about = (message.chain, message.store_ref, kind, message.fingerprint)
-        await self.say(message, store_correlation(*about))
-
-    async def heard(self, model: type[Message], count: int = 1) -> list[Any]:
-        found: list[Any] = []
-
-        async def enough() -> None:
-            nonlocal found
-            found = [one.message for one in await self.processes.events(model)]
-            assert len(found) >= count, f"{len(found)} of {count} {model.__name__}"
-
-        await eventually(enough, within_s=30)
-        return found
 
 
 async def test_a_code_is_paid_once_and_its_reversal_gives_everything_back(
@@ -50,31 +19,30 @@ async def test_a_code_is_paid_once_and_its_reversal_gives_everything_back(
 ) -> None:
     processes = Processes(space, tmp_path)
     await processes.make_topics()
-    out = await publisher(space)
-    with processes.running("ledger"), processes.running("cashout"):
-        street = Street(processes, out)
-        street.shop.later(days=3650)  # answer_by and expires_at lie ahead of the real clock
-        await street.say(ledger.OpenAccount(account=ACCOUNT, scheme="deposit"))
-        await street.say(
-            ledger.CreditDeposit(account=ACCOUNT, amount=DEPOSIT, external_reference="grant")
-        )
-        order = street.shop.order()
-        life = cashout.RequestCashout(
-            cashout="cash_1", phone_hash=street.shop.redemption("0").phone_hash, order=order
-        )
-        await street.say(life, "cash_1")
-        [issued] = await street.heard(cashout.CodeIssued)
-        code = Sealer(SEAL_KEY).open(issued.code, cashout.CODE)
-        asked = street.shop.redemption(code)
+    async with publisher(space) as out:
+        with processes.running("ledger"), processes.running("cashout"):
+            street = Street(processes, out)
+            street.shop.later(days=3650)  # answer_by and expires_at lie ahead of the real clock
+            await street.say(ledger.OpenAccount(account=ACCOUNT, scheme="deposit"))
+            await street.say(
+                ledger.CreditDeposit(account=ACCOUNT, amount=DEPOSIT, external_reference="grant")
+            )
+            order = street.shop.order()
+            life = cashout.RequestCashout(
+                cashout="cash_1", phone_hash=street.shop.redemption("0").phone_hash, order=order
+            )
+            await street.say(life, "cash_1")
+            [issued] = await street.heard(cashout.CodeIssued)
+            code = Sealer(SEAL_KEY).open(issued.code, cashout.CODE)
+            asked = street.shop.redemption(code)
 
-        await street.ask(asked)
-        await street.ask(asked)
-        paid = await street.heard(cashout.RedemptionAnswered, 2)
-        await street.ask(street.shop.reversal(asked.store_ref))
-        [reversed_] = await street.heard(cashout.ReversalAnswered)
-        [returned] = await street.heard(ledger.FundsReturned)
+            await street.ask(asked)
+            await street.ask(asked)
+            paid = await street.heard(cashout.RedemptionAnswered, 2)
+            await street.ask(street.shop.reversal(asked.store_ref))
+            [reversed_] = await street.heard(cashout.ReversalAnswered)
+            [returned] = await street.heard(ledger.FundsReturned)
 
-    await out.stop()
     assert [one.result for one in paid] == ["valid", "valid"]
     assert paid[0].receipt == paid[1].receipt
     assert reversed_.effect == "reversed"

@@ -20,10 +20,17 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, checks
 
 from deploy.local.ports import free_ports
-from tests.integration.gateway_world import ADMIN_TOKEN, CALLBACK_SEAL_KEY, SEAL_KEY, payment
+from tests.integration.gateway_world import (
+    ADMIN_TOKEN,
+    CALLBACK_SEAL_KEY,
+    PHONE_KEY,
+    SEAL_KEY,
+    payment,
+)
 from tests.support.space import Space, eventually
 
 EXAMPLES = 15
+GATEWAY_TIMEOUT = 504
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -41,6 +48,7 @@ class Process:
     child: asyncio.subprocess.Process
     key: str = ""
     secret: str = ""
+    store: tuple[str, str] = ("", "")
 
     def url(self, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -64,6 +72,7 @@ def variables(space: Space, ports: list[int], **changes: str) -> dict[str, str]:
         "SALUR_TOPIC_REPLICATION": "1",
         "SALUR_SEAL_KEY": SEAL_KEY,
         "SALUR_CALLBACK_SEAL_KEY": CALLBACK_SEAL_KEY,
+        "SALUR_PHONE_KEY": PHONE_KEY,
         "SALUR_LOG_LEVEL": "WARNING",
         "SALUR_GATEWAY_PORT": str(port),
         "SALUR_GATEWAY_ADMIN_PORT": str(admin_port),
@@ -72,6 +81,9 @@ def variables(space: Space, ports: list[int], **changes: str) -> dict[str, str]:
         "SALUR_GATEWAY_OPERATOR_WAIT_S": "0",
         "SALUR_GATEWAY_INQUIRY_WAIT_S": "0.2",
         "SALUR_GATEWAY_CANCEL_WAIT_S": "0.2",
+        "SALUR_GATEWAY_CASHOUT_WAIT_S": "0.1",
+        "SALUR_GATEWAY_REDEMPTION_WAIT_S": "0.2",
+        "SALUR_GATEWAY_REVERSAL_WAIT_S": "0.2",
         **changes,
     }
 
@@ -97,6 +109,8 @@ async def process(space: Space, **changes: str) -> AsyncIterator[Process]:
         await made.admin("/partners", {"id": "toko", "name": "Toko"})
         key = (await made.admin("/partners/toko/sandbox/keys")).json()
         made.key, made.secret = key["key"], key["secret"]
+        chain = (await made.admin("/chains", {"id": "mart", "name": "Mart"})).json()
+        made.store = chain["key"], chain["secret"]
         yield made
     finally:
         if child.returncode is None:
@@ -205,6 +219,14 @@ async def test_every_answer_is_as_the_published_description_says(served: Process
         "GET /v1/balance",
         "GET /v1/channels",
         "GET /v1/events",
+        "POST /v1/cashouts",
+        "GET /v1/cashouts",
+        "GET /v1/cashouts/{id}",
+        "POST /v1/cashouts/{id}/cancel",
+        "POST /v1/retail/redemptions",
+        "GET /v1/retail/redemptions/{store_ref}",
+        "POST /v1/retail/reversals",
+        "POST /v1/retail/inquiries",
     }
     assert all(counts.values())
 
@@ -222,6 +244,7 @@ def _fuzz(served: Process) -> dict[str, int]:
 def _check(operation: Any, mode: GenerationMode, served: Process, counts: dict[str, int]) -> None:
     name = f"{operation.method.upper()} {operation.path}"
     counts.setdefault(name, 0)
+    auth = served.store if "/retail/" in name else (served.key, served.secret)
 
     @given(operation.as_strategy(generation_mode=mode))
     @effort(
@@ -234,7 +257,11 @@ def _check(operation: Any, mode: GenerationMode, served: Process, counts: dict[s
     )
     def answered(case: Any) -> None:
         counts[name] += 1
-        case.call_and_validate(checks=CHECKS, auth=(served.key, served.secret), timeout=30)
+        answer = case.call(auth=auth, timeout=30)
+        # Nobody decides about codes here: a 504 is a store's published answer.
+        silent = "/retail/" in name and answer.status_code == GATEWAY_TIMEOUT
+        wanted = CHECKS[1:] if silent else CHECKS
+        case.validate_response(answer, checks=wanted)
 
     # An operation without any parameter cannot be asked wrongly.
     with contextlib.suppress(Unsatisfiable):

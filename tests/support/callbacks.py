@@ -6,6 +6,7 @@ from typing import Any
 
 from contracts import catalog
 from contracts.callbacks import v1 as callbacks
+from contracts.cashout import v1 as cashout
 from contracts.disburse import v1 as disburse
 from contracts.envelope import TYPE_HEADER, Envelope, decode
 from contracts.ids import uuid7
@@ -26,6 +27,18 @@ ENDS: dict[str, type[Message]] = {
     "failed": disburse.DisbursementFailed,
     "cancelled": disburse.DisbursementCancelled,
     "reversed": disburse.DisbursementReversed,
+}
+
+
+CODED = "k1.Y29kZQ=="
+CASHOUT_ENDS: dict[str, tuple[str, type[Message]]] = {
+    "active": ("active", cashout.CodeIssued),
+    "paid": ("succeeded", cashout.CodeRedeemed),
+    "failed": ("failed", cashout.CashoutFailed),
+    "cancelled": ("cancelled", cashout.CashoutCancelled),
+    "expired": ("expired", cashout.CodeExpired),
+    "blocked": ("blocked", cashout.CodeBlocked),
+    "reversed": ("reversed", cashout.CashoutReversed),
 }
 
 
@@ -64,6 +77,37 @@ def life_event(status: str = "succeeded", life: str = "disb_1", **order: Any) ->
             "failure": failure,
             "created_at": NOW - timedelta(seconds=9),
             "updated_at": NOW,
+        }
+    )
+
+
+def cashout_event(status: str = "paid", life: str = "cash_1") -> Message:
+    paid = status in ("paid", "reversed")
+    till = {"chain": "indomaret.sandbox", "store_ref": "s-1", "store_id": "T042"}
+    failed = {"failed": "INSUFFICIENT_BALANCE", "reversed": "REVERSED_BY_STORE"}.get(status)
+    return CASHOUT_ENDS[status][1].model_validate(
+        {
+            "cashout": life,
+            "phone_hash": "0" * 64,
+            "order": {
+                "partner": "toko",
+                "environment": "sandbox",
+                "account": "toko.sandbox",
+                "reference": "refund-42",
+                "amount": 100_000,
+                "fee": 5_000,
+                "phone": "k1.cGhvbmU=",
+                "phone_masked": "0812****7890",
+                "recipient_name": "ANI",
+                "expires_at": NOW + timedelta(hours=24),
+            },
+            "status": status,
+            "failure": {"code": failed} if failed else None,
+            "redemption": till | {"terminal_id": "2", "paid_at": NOW} if paid else None,
+            "reversed_at": NOW if status == "reversed" else None,
+            "created_at": NOW - timedelta(seconds=9),
+            "updated_at": NOW,
+            **({"code": CODED} if status == "active" else {}),
         }
     )
 

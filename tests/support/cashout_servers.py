@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from contracts import catalog
 from contracts.cashout import v1 as cashout
+from contracts.cashout.keys import store_correlation
 from contracts.envelope import Envelope, decode, now_ms
 from contracts.message import Message
 from services._kit.kafka import KafkaPublisher
@@ -26,8 +27,8 @@ from services._kit.topics import ensure
 from services.cashout.life import Life
 from services.cashout.store import LIVES, life_document
 from services.cashout.words import expiry_lane
-from tests.support.cashout import CODE_KEY, FEE, SEAL_KEY, Shop, hash_of
-from tests.support.space import Space, free_port
+from tests.support.cashout import CODE_KEY, FEE, SEAL_KEY, Shop, hash_of, record
+from tests.support.space import Space, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,10 +100,42 @@ def _settings(space: Space) -> PlatformSettings:
     )
 
 
-async def publisher(space: Space) -> KafkaPublisher:
+@asynccontextmanager
+async def publisher(space: Space) -> AsyncIterator[KafkaPublisher]:
     made = KafkaPublisher(space.kafka_url, space.topic_prefix, 20)
     await made.start()
-    return made
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+class Street:
+    """A gateway and its stores: says commands, and looks for what was said in answer."""
+
+    def __init__(self, processes: Processes, out: Any) -> None:
+        self.processes = processes
+        self.shop = Shop()
+        self._out = out
+
+    async def say(self, message: Message, correlation: str = "") -> None:
+        await self._out.publish([record(message, self.shop.now, correlation)])
+
+    async def ask(self, message: cashout.RedeemCode | cashout.ReverseRedemption) -> None:
+        kind: Any = "redemption" if isinstance(message, cashout.RedeemCode) else "reversal"
+        about = (message.chain, message.store_ref, kind, message.fingerprint)
+        await self.say(message, store_correlation(*about))
+
+    async def heard(self, model: type[Message], count: int = 1) -> list[Any]:
+        found: list[Any] = []
+
+        async def enough() -> None:
+            nonlocal found
+            found = [one.message for one in await self.processes.events(model)]
+            assert len(found) >= count, f"{len(found)} of {count} {model.__name__}"
+
+        await eventually(enough, within_s=30)
+        return found
 
 
 async def lateness_s(processes: Processes, codes: int, within_s: float) -> list[float]:
@@ -141,7 +174,9 @@ async def _insert(store: MongoStore, codes: int, within_s: float) -> None:
             made, made, sequence=2, digest=f"c1.{n}",
         )  # fmt: skip
         message = cashout.ExpireCode(cashout=life.id, phone_hash=f"{n:064x}")
-        due = due_message(message, expires_at, expiry_lane(life.id, 4), life.id)
+        due = due_message(
+            message, expires_at, expiry_lane(life.id, shop.terms.expiry_lanes), life.id
+        )
         errand = Errand(
             f"errand-{n:06d}", due.kind, due.lane, expires_at, expires_at, dict(due.data), life.id
         )

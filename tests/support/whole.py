@@ -22,6 +22,8 @@ _FOLDERS = Path(__file__).parents[2] / ".local" / "tests"
 
 # One attempt at the bank may take 3 x (0.5 + 1) s; a lease outlives that by half a second: 5 s.
 BANK_CALL_S, BANK_TOKEN_S, LEASE_MARGIN_S = 1.0, 0.5, 0.5
+# A store that heard nothing for as long asks the status or reverses.
+ANSWER_BY_S = 5.0
 FAST = {
     "SALUR_DISBURSE_LEASE_MARGIN_S": str(LEASE_MARGIN_S),
     "SALUR_DISBURSE_ASK_AFTER_S": "[1, 2, 4, 8]",
@@ -32,6 +34,7 @@ FAST = {
     "SALUR_CALLBACKS_PUBLISH_TIMEOUT_S": "10",
     "SALUR_CALLBACKS_RETRY_SCHEDULE_S": "[1, 2, 2, 2, 2, 2, 2, 2, 5, 5, 5, 5, 5, 10, 10]",
     "SALUR_CALLBACKS_ENDPOINT_LIMIT": "20",
+    "SALUR_GATEWAY_REDEMPTION_WAIT_S": str(ANSWER_BY_S),
     "SALUR_GATEWAY_REPUBLISH_AFTER_S": "3",
     "SALUR_SANDBOX_HANG_S": "3",
     "SALUR_SANDBOX_PENDING_S": "2",

@@ -9,13 +9,24 @@ import pytest
 
 from contracts import public
 from contracts.callbacks import v1 as callbacks
+from contracts.catalog import heard_by
 from contracts.message import Message
 from services._kit.life import Answer, Due, Say
 from services.callbacks import domain
 from services.callbacks.domain import TABLE
 from services.callbacks.settings import Settings
 from services.callbacks.state import Book, Delivery, Policy
-from tests.support.callbacks import ENDS, NOW, deposit, life_event, received, set_endpoint
+from tests.support.callbacks import (
+    CASHOUT_ENDS,
+    CODED,
+    ENDS,
+    NOW,
+    cashout_event,
+    deposit,
+    life_event,
+    received,
+    set_endpoint,
+)
 
 SCHEDULE_S = (5.0, 300.0, 1800.0)
 POLICY = Policy(SCHEDULE_S, retry_after_most_s=600, attempts_kept=50)
@@ -86,6 +97,29 @@ def test_each_end_of_a_disbursement_is_told_as_its_public_picture(status: str) -
     assert errand.due_at == NOW
 
 
+@pytest.mark.parametrize("status", CASHOUT_ENDS)
+def test_each_end_of_a_cashout_is_told_as_its_public_picture_without_the_code(status: str) -> None:
+    desk = Desk(set_endpoint(events=["cashout.*"]))
+    shown, _ = CASHOUT_ENDS[status]
+    event = cashout_event(status)
+
+    (errand,) = due(desk.take(event, 4))
+
+    told = json.loads(errand.data["body"])
+    picture = public.public_cashout(event, 4)  # type: ignore[arg-type]
+    assert told["data"] == json.loads(json.dumps(picture))
+    assert (told["type"], told["data"]["status"]) == (f"cashout.{shown}", shown)
+    assert told["data"]["id"] == desk.one().about == "cash_1"
+    assert "code" not in told["data"]
+    assert CODED not in errand.data["body"]
+
+
+def test_what_stores_are_answered_is_nobodys_callback() -> None:
+    heard = heard_by("callbacks")["cashout.events"]
+
+    assert heard == {model.type for _, model in CASHOUT_ENDS.values()}
+
+
 def test_a_credited_deposit_is_told_to_the_account_it_belongs_to() -> None:
     desk = Desk(set_endpoint(), set_endpoint("endp_2", environment="production"))
 
@@ -102,6 +136,9 @@ def test_every_statuss_callback_type_has_an_event_that_is_told() -> None:
     told = {status for status, (_, kind) in public.DISBURSEMENT_STATUSES.items() if kind}
 
     assert told == set(ENDS)
+    coded = {status for status, (_, kind) in public.CASHOUT_STATUSES.items() if kind}
+    assert coded == set(CASHOUT_ENDS)
+    assert {kind for _, kind in CASHOUT_ENDS.values()} < {row.arrives for row in TABLE.rows}
     assert set(ENDS.values()) < {row.arrives for row in TABLE.rows if not row.while_}
 
 

@@ -415,5 +415,5 @@ def test_the_service_hears_every_command_and_event_that_is_meant_for_it() -> Non
     heard = {one.type for one in CallbackHandlers(Policy((), 0, 1)).hears()}
 
     meant = catalog.heard_by("callbacks")
-    told = meant["disburse.events"] | meant["ledger.events"]
+    told = meant["disburse.events"] | meant["cashout.events"] | meant["ledger.events"]
     assert heard == meant["callbacks.commands"] | told

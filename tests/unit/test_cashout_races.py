@@ -185,8 +185,8 @@ async def test_redeem_against_expire_and_cancel_has_one_winner(
     ended = {"expire": "expired", "cancel": "cancelled"}[rival]
     assert shop.status(life) == ("paid" if paid else ended)
     assert shop.money() == (SPENT if paid else UNTOUCHED)
-    asked = [type(one) for one in shop.said(ledger.SettleHold) + shop.said(ledger.ReleaseHold)]  # type: ignore[operator] - the sum is only counted
-    assert asked == [ledger.SettleHold if paid else ledger.ReleaseHold]
+    asked = [one.type for one in shop.envelopes(ledger.SettleHold, ledger.ReleaseHold)]
+    assert asked == [ledger.SettleHold.type if paid else ledger.ReleaseHold.type]
     assert len(shop.told(life)) == 2
     assert shop.parked() == []
 

@@ -37,7 +37,7 @@ TOLD = {
     "blocked": "CodeBlocked",
     "reversed": "CashoutReversed",
 }
-ANSWERS = {
+ANSWERS: dict[type[Message], str] = {
     cashout.RedeemCode: "RedemptionAnswered",
     cashout.ReverseRedemption: "ReversalAnswered",
     cashout.InquireCode: "InquiryAnswered",
@@ -92,7 +92,7 @@ def test_every_change_of_a_life_is_told_once_under_its_name_and_a_store_is_answe
 
 def test_nothing_waits_for_ever() -> None:
     """From each status an end can be reached, and an active code has an alarm clock."""
-    reached = {None: set[str]()}
+    reached: dict[str | None, set[str]] = {}
     for path in lives():
         for row in path:
             reached.setdefault(row.while_, set()).add(path[-1].becomes or "")

@@ -7,10 +7,9 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from contracts.failures import FAILURES
-from contracts.public import DISBURSEMENT_STATUSES
+from contracts.public import CASHOUT_STATUSES, DISBURSEMENT_STATUSES
 from services.gateway import openapi
 from services.gateway.http.problems import PROBLEMS, FieldError, Problem, from_errors, slug
-from services.gateway.http.reading import STATUSES
 
 DOCS = Path(__file__).parents[2] / "docs" / "api"
 
@@ -25,13 +24,13 @@ def test_the_committed_pages_are_those_that_the_code_makes() -> None:
 def test_each_example_fits_its_schema() -> None:
     document = openapi.described()
     schemas = document["components"]["schemas"]
-    request = {
-        "$ref": "#/components/schemas/DisbursementRequest",
-        "components": {"schemas": schemas},
-    }
+    shown = [name for name, schema in schemas.items() if "examples" in schema]
+    assert set(shown) >= {"DisbursementRequest", "CashoutRequest", "RedemptionRequest"}
 
-    for example in schemas["DisbursementRequest"]["examples"]:
-        Draft202012Validator(request).validate(example)
+    for name in shown:
+        request = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        for example in schemas[name]["examples"]:
+            Draft202012Validator(request).validate(example)
 
 
 def test_every_operation_tells_how_it_is_refused_without_a_signature() -> None:
@@ -43,7 +42,13 @@ def test_every_operation_tells_how_it_is_refused_without_a_signature() -> None:
 
 
 def test_the_statuses_of_lists_are_those_that_partners_see() -> None:
-    assert set(STATUSES) == {shown for shown, _ in DISBURSEMENT_STATUSES.values()}
+    paths = openapi.described()["paths"]
+    for path, table in (
+        ("/v1/disbursements", DISBURSEMENT_STATUSES),
+        ("/v1/cashouts", CASHOUT_STATUSES),
+    ):
+        (status,) = (p for p in paths[path]["get"]["parameters"] if p["name"] == "status")
+        assert set(status["schema"]["enum"]) == {shown for shown, _ in table.values()}
 
 
 @pytest.mark.parametrize("code", sorted(PROBLEMS))

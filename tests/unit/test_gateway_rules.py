@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from contracts.disburse.v1 import Order
 from contracts.sealed import Sealer, new_key
 from services._kit.settings import SettingsError
-from services.gateway.http.disbursements import preferred_wait_s, reference_of
+from services.gateway.http.creating import preferred_wait_s, reference_of
 from services.gateway.http.models import DisbursementRequest, field_errors
 from services.gateway.http.orders import Orders
 from services.gateway.http.paging import Page
@@ -220,6 +220,7 @@ ENVIRON = {
     "SALUR_TOPIC_REPLICATION": "1",
     "SALUR_SEAL_KEY": new_key(),
     "SALUR_CALLBACK_SEAL_KEY": new_key(),
+    "SALUR_PHONE_KEY": new_key(),
     "SALUR_GATEWAY_PORT": "1",
     "SALUR_GATEWAY_ADMIN_PORT": "2",
     "SALUR_GATEWAY_HEALTH_PORT": "3",
@@ -231,6 +232,9 @@ ENVIRON = {
     ("name", "value"),
     [
         ("SALUR_SEAL_KEY", "k1:short"),
+        ("SALUR_PHONE_KEY", "short"),
+        ("SALUR_GATEWAY_REDEMPTION_WAIT_S", "30"),
+        ("SALUR_GATEWAY_CODE_LIVES_S", '{"toko": 0}'),
         ("SALUR_GATEWAY_ADMIN_TOKEN", "short"),
         ("SALUR_GATEWAY_PROXY_NETWORKS", '["*"]'),
         ("SALUR_GATEWAY_BANK_PUBLIC_KEYS", '{"bca": "no key"}'),

@@ -1,4 +1,4 @@
-"""Operators' own surface: partners, keys, allow-lists, endpoints, top-ups, terms.
+"""Operators' own surface: partners, chains, keys, allow-lists, endpoints, top-ups, terms.
 
 Partners, keys and allow-lists are written here directly; the rest are commands, answered 200 when
 their event arrives within 5 s, else 202.
@@ -22,6 +22,7 @@ from services._kit.health import AsgiApp, Receive, Scope, Send
 from services._kit.life import Document
 from services.gateway.http.admin_models import (
     AllowList,
+    NewChain,
     NewEndpoint,
     NewKey,
     NewPartner,
@@ -34,7 +35,7 @@ from services.gateway.http.edge import _send
 from services.gateway.http.problems import CONTENT_TYPE, FieldError, Problem, from_errors
 from services.gateway.operators import Operators
 from services.gateway.outlet import NotAcknowledgedError
-from services.gateway.partners import Partners
+from services.gateway.partners import Partners, owner
 
 PartnerId = Annotated[Slug, Path(description="the partner's id")]
 
@@ -62,6 +63,10 @@ class Admin:
             ("POST", f"{account}/top-ups", self.top_up),
             ("POST", f"{account}/terms", self.set_terms),
             ("POST", f"{account}/thaw", self.thaw),
+            ("POST", "/chains", self.add_chain),
+            ("GET", "/chains", self.list_chains),
+            ("GET", "/chains/{partner}/{environment}/keys", self.list_chain_keys),
+            ("DELETE", "/chains/{partner}/{environment}/keys/{key}", self.revoke_chain_key),
         ):
             name = f"{method.lower()}_{endpoint.__name__}"
             self.router.add_api_route(
@@ -118,6 +123,36 @@ class Admin:
             {"endpoint": r["_id"], **{n: r[n] for n in ("url", "events", "enabled")}} for r in rows
         ]
         return _json(200, {"data": shown})
+
+    async def add_chain(self, body: NewChain) -> Response:
+        """Make a chain of stores with a key, or another key of a chain that is there. The secret is
+        shown this once.
+        """
+        row = await self._partners.add(body.id, body.name, now_ms(), role="store")
+        if row["name"] != body.name:
+            raise Problem("ALREADY_EXISTS", "The chain exists under another name.")
+        key, secret = await self._partners.add_key(
+            body.id, body.environment, body.label, now_ms(), role="store"
+        )
+        shown = {"environment": body.environment, "key": key, "secret": secret}
+        return _json(200, _partner(row) | shown)
+
+    async def list_chains(self) -> Response:
+        rows = await self._partners.everyone(role="store")
+        return _json(200, {"data": [_partner(row) for row in rows]})
+
+    async def list_chain_keys(self, partner: PartnerId, environment: Environment) -> Response:
+        rows = await self._partners.keys(owner("store", f"{partner}.{environment}"))
+        return _json(200, {"data": [_key(row) for row in rows]})
+
+    async def revoke_chain_key(
+        self, partner: PartnerId, environment: Environment, key: str
+    ) -> Response:
+        """End a store key; within seconds nobody lets it in."""
+        account = owner("store", f"{partner}.{environment}")
+        if not await self._partners.revoke(account, key, now_ms()):
+            raise Problem("NOT_FOUND")
+        return _json(200, {"key": key, "revoked": True})
 
     # --- said as commands -----------------------------------------------------------------------
 

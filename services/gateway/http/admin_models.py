@@ -6,13 +6,15 @@ from typing import Annotated
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.money import RUPIAH_MAX
-from contracts.public import DISBURSEMENT_STATUSES
-from contracts.terms import Scheme
+from contracts.public import CASHOUT_STATUSES, DISBURSEMENT_STATUSES
+from contracts.terms import Environment, Scheme
 
-_EVENTS = frozenset(kind for _, kind in DISBURSEMENT_STATUSES.values() if kind) | {
-    f"cashout.{end}"
-    for end in ("active", "succeeded", "failed", "cancelled", "expired", "blocked", "reversed")
-}
+_EVENTS = frozenset(
+    kind
+    for table in (DISBURSEMENT_STATUSES, CASHOUT_STATUSES)
+    for _, kind in table.values()
+    if kind
+)
 
 
 def _network(text: str) -> str:
@@ -44,6 +46,13 @@ class NewPartner(_Body):
 
 class NewKey(_Body):
     label: Line = Field(default="key", description="where it is used")
+
+
+class NewChain(_Body):
+    id: Slug = Field(description="on receipts, never changed", examples=["indomaret"])
+    name: Line = Field(examples=["Indomaret"])
+    environment: Environment = Field(default="sandbox", description="where its key redeems")
+    label: Line = Field(default="key", description="where the key is used")
 
 
 class AllowList(_Body):

@@ -3,17 +3,19 @@
 from typing import Any
 
 from contracts import banks
+from services.gateway.http.cashouts import CHANNEL
 from services.gateway.http.edge import Answer, Call, Operation
 from services.gateway.http.orders import WALLETS, Orders
-from services.gateway.partners import Caller
+from services.gateway.partners import Caller, Partners
 from services.gateway.tariff import Channel
 
 
 class ListChannels(Operation):
     name = "list_channels"
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, partners: Partners) -> None:
         self._orders = orders
+        self._partners = partners
 
     async def __call__(self, call: Call[Any]) -> Answer:
         call.refuse()
@@ -37,6 +39,14 @@ class ListChannels(Operation):
             | nothing
             | terms
             for wallet in WALLETS
+        ]
+        terms = self._terms(call.caller, "cashout")
+        closed = self._orders.closed
+        shown += [
+            {"type": "store", "name": chain, "open": not closed & {chain, CHANNEL}}
+            | nothing
+            | terms
+            for chain in await self._partners.chains(call.caller.environment)
         ]
         return Answer(200, {"data": shown, "next_cursor": None})
 

@@ -26,7 +26,7 @@ from services.gateway.http.models import field_errors, is_malformed
 from services.gateway.http.problems import CONTENT_TYPE, Problem, from_errors
 from services.gateway.limits import Limits
 from services.gateway.outlet import NotAcknowledgedError
-from services.gateway.partners import Caller
+from services.gateway.partners import Caller, Role
 
 log = structlog.get_logger()
 
@@ -61,7 +61,8 @@ class Answer:
 @dataclass(slots=True)
 class Call(Generic[B]):
     """A request that was let in. ``refusal`` is what is wrong with it beside 404 and 409, which
-    come first and only the operation knows: it calls ``refuse`` when it has looked.
+    come first and only the operation knows: it calls ``refuse`` when it has looked. ``started_s``
+    is when its head arrived, on the monotonic clock.
     """
 
     caller: Caller
@@ -72,6 +73,7 @@ class Call(Generic[B]):
     query: Mapping[str, str]
     prefer: str
     refusal: Problem | None
+    started_s: float = field(default_factory=time.monotonic)
 
     def refuse(self) -> None:
         if self.refusal is not None:
@@ -86,10 +88,11 @@ class Call(Generic[B]):
 
 class Operation(ABC):
     """What is done for a caller. ``model`` None: it takes no body. ``keyed``: it moves money or
-    cancels, so it needs an Idempotency-Key.
+    cancels, so it needs an Idempotency-Key. ``role``: whose keys may call it.
     """
 
-    name: ClassVar[str]
+    name: str
+    role: ClassVar[Role] = "partner"
     model: ClassVar[type[BaseModel] | None] = None
     keyed: ClassVar[bool] = False
 
@@ -132,7 +135,7 @@ class Edge:
             # A body that trickles in is nobody's work yet and takes nobody's place.
             read = await self._read(receive)
             with self._limits.one(), tracing.continued(self._operation.name, trace):
-                answer = await self._answer(scope, read, headers)
+                answer = await self._answer(scope, read, headers, started)
             status, extra = answer.status, answer.headers
             body, kind = orjson.dumps(answer.body), "application/json"
         except _GoneError:
@@ -147,13 +150,17 @@ class Edge:
         http_s.labels(self._operation.name, status).observe(time.monotonic() - started)
         await _send(send, status, kind, body, {"Salur-Request-Id": request_id, **extra})
 
-    async def _answer(self, scope: Scope, body: _Body, headers: dict[str, str]) -> Answer:
+    async def _answer(
+        self, scope: Scope, body: _Body, headers: dict[str, str], started: float
+    ) -> Answer:
         operation = self._operation
         key = headers.get("idempotency-key", "")
         if operation.keyed and not _IDEMPOTENCY_KEY.fullmatch(key):
             raise Problem("IDEMPOTENCY_KEY_MISSING")
         parsed, wrong = self._parsed(body)
         caller = await self._gate.admit(_signed(scope, headers, body.sha256), time.time())
+        if caller.role != operation.role:
+            raise Problem("KEY_NOT_ALLOWED", f"This is for keys of a {operation.role}.")
         call: Call[Any] = Call(
             caller,
             parsed,
@@ -162,7 +169,8 @@ class Edge:
             scope.get("path_params", {}),
             _query(scope),
             headers.get("prefer", ""),
-            self._refusal(body, headers.get("content-type", ""), wrong, caller.account),
+            self._refusal(body, headers.get("content-type", ""), wrong, caller.owner),
+            started,
         )
         return await operation(call)
 
@@ -195,10 +203,10 @@ class Edge:
             return None, from_errors(field_errors(error))
 
     def _refusal(
-        self, body: _Body, content_type: str, wrong: Problem | None, account: str
+        self, body: _Body, content_type: str, wrong: Problem | None, owner: str
     ) -> Problem | None:
         """413, 415, 422, 429, 503: the first of them."""
-        wait_s = self._limits.take(account)
+        wait_s = self._limits.take(owner)
         if body.too_large:
             return Problem("BODY_TOO_LARGE")
         kind = content_type.partition(";")[0].strip().lower()

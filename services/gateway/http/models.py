@@ -200,7 +200,7 @@ class FeeShown(BaseModel):
 class ChannelShown(BaseModel):
     model_config = Shown
 
-    type: Literal["bank_account", "e_wallet"]
+    type: Literal["bank_account", "e_wallet", "store"]
     name: str = Field(examples=["BCA"])
     bic: str | None
     code: str | None
@@ -216,45 +216,6 @@ class ChannelList(BaseModel):
 
     data: list[ChannelShown]
     next_cursor: str | None
-
-
-class EventShown(BaseModel):
-    """The body of a callback."""
-
-    model_config = Shown
-
-    id: str
-    type: str = Field(examples=["disbursement.succeeded"])
-    occurred_at: Moment
-    sequence: int
-    data: DisbursementShown
-
-
-class EventList(BaseModel):
-    model_config = Shown
-
-    data: list[EventShown]
-    next_cursor: str | None
-
-
-class ErrorShown(BaseModel):
-    field: str
-    message: str
-
-
-class ProblemShown(BaseModel):
-    """RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    errors: list[ErrorShown]
-    retry: Literal["no", "yes", "after_top_up", "later"]
-    request_id: str
-    original: dict[str, str] | SkipJsonSchema[None] = None
-    current: DisbursementShown | SkipJsonSchema[None] = None
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

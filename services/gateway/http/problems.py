@@ -36,10 +36,11 @@ PROBLEMS: dict[str, ProblemType] = {
     "TIMESTAMP_OUT_OF_RANGE":  ProblemType(401, "yes",   "The timestamp is too far from now", "Set your clock by NTP and sign each attempt anew."),
     "ADDRESS_NOT_ALLOWED":     ProblemType(403, "no",    "Your address is not on the allow-list", "Call from an address on your allow-list, or have it changed."),
     "ENVIRONMENT_NOT_ALLOWED": ProblemType(403, "no",    "The key may not be used like this", "Sign requests of the production environment; HTTP Basic is for sandbox keys."),
+    "KEY_NOT_ALLOWED":         ProblemType(403, "no",    "The key is not for this", "Partners' keys are for what partners do, stores' keys for /v1/retail."),
     "NOT_FOUND":               ProblemType(404, "no",    "There is no such thing", "Check the id, and that the key belongs to the environment in which it was made."),
     "METHOD_NOT_ALLOWED":      ProblemType(405, "no",    "The method does not fit the address", "See the API's description for what the address takes."),
     "DUPLICATE_REFERENCE":     ProblemType(409, "no",    "The reference was used before", "Look at the original, which is linked. A new payment needs a new reference."),
-    "NOT_CANCELLABLE":         ProblemType(409, "no",    "It cannot be cancelled any more", "Only what is scheduled can be cancelled; see its status."),
+    "NOT_CANCELLABLE":         ProblemType(409, "no",    "It cannot be cancelled any more", "Only a scheduled disbursement and an active cash-out can be cancelled; see its status."),
     "REQUEST_IN_PROGRESS":     ProblemType(409, "yes",   "The first request is still being taken in", "Repeat the request with the same Idempotency-Key after the seconds in Retry-After."),
     "ALREADY_EXISTS":          ProblemType(409, "no",    "It exists with other content", "Choose another id, or send the same content again."),
     "COMMAND_REFUSED":         ProblemType(409, "no",    "The command was refused", "The detail names the reason."),
@@ -53,7 +54,9 @@ PROBLEMS: dict[str, ProblemType] = {
     "INTERNAL_ERROR":          ProblemType(500, "yes",   "Something broke here", "Repeat the request with the same Idempotency-Key, or ask for its status. Tell support the request_id if it stays."),
     "UNAVAILABLE":             ProblemType(503, "yes",   "The request cannot be taken in now", "Repeat it with the same Idempotency-Key after the seconds in Retry-After. Without a repeat it may still be executed: ask for it by its reference before you give up."),
     "OVERLOADED":              ProblemType(503, "yes",   "Too much is in flight", "Nothing was stored. Repeat the request after the seconds in Retry-After."),
-    "NO_ANSWER":               ProblemType(504, "later", "The bank did not answer in time", "Nothing was moved. Ask again later."),
+    "NO_ANSWER":               ProblemType(504, "later", "No answer came in time", "Nothing was moved. Ask again later."),
+    "REDEMPTION_UNDECIDED":    ProblemType(504, "no",    "The redemption is not decided in time", "Do not pay: reverse, or ask the status."),
+    "REVERSAL_UNANSWERED":     ProblemType(504, "yes",   "The reversal is not answered yet", "Send the same reversal again until it is answered: it always gets a yes."),
 }
 # fmt: on
 # What a waiting request learns from ledger or bank, in the failure codes' own words.

@@ -1,6 +1,8 @@
-"""What a partner reads of its disbursements, its events and its balance: views, nothing else."""
+"""What a partner reads of its lives, its events and its balance: views, nothing else."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Generic
 
 import orjson
 
@@ -10,42 +12,46 @@ from services.gateway import store
 from services.gateway.http.edge import Answer, Call, Operation
 from services.gateway.http.paging import Page, moment_of
 from services.gateway.http.problems import FieldError, Problem, from_errors
+from services.gateway.lives import L
 from services.gateway.requests import READ_MAX_MS, Requests
 
-STATUSES = ("processing", "scheduled", "succeeded", "failed", "cancelled", "reversed")
 FILTERS = ("reference", "status", "created_from", "created_to")
 
 
-class GetDisbursement(Operation):
-    """``GET /v1/disbursements/{id}``."""
+class GetLife(Operation, Generic[L]):
+    """``GET /v1/{kind}/{id}``."""
 
-    name = "get_disbursement"
-
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests[L]) -> None:
         self._requests = requests
+        self.name = f"get_{requests.kind.noun}"
 
     async def __call__(self, call: Call[Any]) -> Answer:
         found = await self._requests.by_id(call.caller.account, call.path["id"])
         if found is None:
             raise Problem("NOT_FOUND")
         call.refuse()
-        return Answer(200, found.shown())
+        return Answer(200, self._requests.show(found))
 
 
-class ListDisbursements(Operation):
-    """``GET /v1/disbursements``."""
+class ListLives(Operation, Generic[L]):
+    """``GET /v1/{kind}``. A code is shown to who asks by reference, not by the page."""
 
-    name = "list_disbursements"
-
-    def __init__(self, db: Database) -> None:
-        self._rows = db[store.DISBURSEMENTS]
+    def __init__(self, db: Database, requests: Requests[L]) -> None:
+        self._kind = requests.kind
+        self._rows = db[self._kind.collection]
+        self._requests = requests
+        self.name = f"list_{self._kind.noun}s"
 
     async def __call__(self, call: Call[Any]) -> Answer:
         call.refuse()
-        page = Page(call.query, "disb", FILTERS)
-        query = page.narrowed({"account": call.caller.account, **_filters(call)})
+        page = Page(call.query, self._kind.prefix, FILTERS)
+        filters = _filters(call, self._kind.shown_statuses)
+        query = page.narrowed({"account": call.caller.account, **filters})
         rows = await _newest(self._rows, query, page)
-        shown = [store.view(row).shown() for row in rows]
+        views = [store.view(self._kind, row) for row in rows]
+        if "reference" not in call.query:
+            views = [replace(one, code=None) for one in views]
+        shown = [self._requests.show(one) for one in views]
         return Answer(200, page.answer(shown, [row["_id"] for row in rows]))
 
 
@@ -98,15 +104,15 @@ def _balance(row: Document) -> dict[str, Any]:
     }
 
 
-def _filters(call: Call[Any]) -> Document:
+def _filters(call: Call[Any], statuses: Sequence[str]) -> Document:
     errors: list[FieldError] = []
     found: Document = {}
     if (reference := call.query.get("reference")) is not None:
         found["reference"] = reference
     if (status := call.query.get("status")) is not None:
         found["shown"] = status
-        if status not in STATUSES:
-            errors.append(FieldError("status", f"is none of {', '.join(STATUSES)}"))
+        if status not in statuses:
+            errors.append(FieldError("status", f"is none of {', '.join(statuses)}"))
     since = moment_of(call.query, "created_from", errors)
     until = moment_of(call.query, "created_to", errors)
     if errors:
