@@ -132,13 +132,13 @@ class Story:
 
     def _end(self, before: dict[str, Any]) -> None:
         console.print("\n[bold]The deposit[/]")
-        after = self._teller.settled()
-        spent = before["available"] - after["available"]
         kept = [c for c in CHAPTERS if c.ends == "succeeded"]
         returned = [c for c in CHAPTERS if c.ends == "reversed"]
         fees = {"bank_account": 2_500, "e_wallet": 1_500}
         due = sum(c.amount + fees[c.destination["type"]] for c in kept)
         due += sum(fees[c.destination["type"]] for c in returned)
+        after = self._teller.settled(before["available"] - due)
+        spent = before["available"] - after["available"]
         console.print(f"    Rp {before['available']:,} → Rp {after['available']:,}")
         self._teller.check(spent == due, f"Rp {spent:,} left: what was paid, and the fees")
 

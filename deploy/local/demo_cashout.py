@@ -34,7 +34,7 @@ def _cash(teller: Teller, tills: httpx.Client) -> None:
     roll = _redeem(teller, tills, life)
     if teller.check(roll["outcome"] == "paid", f"the till {_said(roll)}"):
         # Cash lies on the counter; the paper says what the customer signs for.
-        console.print(Panel(Text(roll["receipt"]["text"]), title="receipt", expand=False))
+        console.print(Panel(Text(roll["receipt"]["text"].rstrip()), title="receipt", expand=False))
     now = teller.becomes(f"/v1/cashouts/{life['id']}", "succeeded")
     teller.check(not now.get("code"), "its code is shown to nobody any more")
     teller.callbacks(life["id"], ("cashout.active", "cashout.succeeded"))
@@ -55,7 +55,7 @@ def _silence(teller: Teller, tills: httpx.Client) -> None:
     said = (redemption["answer"] or {}).get("result")
     teller.check(said == "valid", f"the platform said {said}; the till did not hear it")
     effect = reversals[-1]["answer"].get("effect") if reversals else None
-    teller.check(effect == "reversed", f"the till reversed by itself: {effect}")
+    teller.check(effect == "reversed", f"after {SILENT_S} s it took that back by itself")
     now = teller.becomes(f"/v1/cashouts/{life['id']}", "reversed")
     code = (now["failure"] or {}).get("code")
     teller.check(code == "REVERSED_BY_STORE", f"the reason is {code}")
@@ -113,7 +113,7 @@ def _said(roll: dict[str, Any]) -> str:
 
 
 def _cost(teller: Teller, before: dict[str, Any], due: int, why: str) -> None:
-    after = teller.settled()
+    after = teller.settled(before["available"] - due)
     spent = before["available"] - after["available"]
     console.print(f"    Rp {before['available']:,} → Rp {after['available']:,}")
     teller.check(spent == due, f"Rp {spent:,} left: {why}")

@@ -42,10 +42,12 @@ class Teller:
         balance: dict[str, Any] = self.partner.get("/v1/balance").json()
         return balance
 
-    def settled(self) -> dict[str, Any]:
-        """Once this story holds nothing of it."""
+    def settled(self, available: int) -> dict[str, Any]:
+        """Once this story holds nothing of it; the balance may trail a status by a moment."""
         base = self._held_before
-        found: dict[str, Any] = until(self.balance, lambda it: it["held"] <= base)
+        found: dict[str, Any] = until(
+            self.balance, lambda it: it["held"] <= base and it["available"] == available
+        )
         self.check(found["held"] <= base, "nothing is held for it any more")
         return found
 

@@ -8,8 +8,10 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console
@@ -17,6 +19,7 @@ from rich.panel import Panel
 from rich.prompt import Prompt
 from rich.text import Text
 
+from contracts.public import JAKARTA
 from deploy.local.run import FOLDER
 from deploy.local.running import NotRunningError, running, tills
 
@@ -112,10 +115,11 @@ class Screen:
             effect = last["answer"].get("effect")
             self._say("green", EFFECTS.get(effect, "Accepted."))
         else:
-            self._refused(None, [last])
+            self._refused(None, [last], "Not taken back.")
 
     def _status(self) -> None:
-        found = self._send("GET", f"/till/redemptions/{self._ask('store reference')}")
+        reference = quote(self._ask("store reference"), safe="")
+        found = self._send("GET", f"/till/redemptions/{reference}")
         if found is None:
             return
         answer = found["answer"] if isinstance(found["answer"], dict) else {}
@@ -124,7 +128,7 @@ class Screen:
             reason = REASONS.get(answer.get("reason") or "", "")
             self._say("cyan", f"{STANDINGS[result]} {reason}".strip())
         else:
-            self._refused(answer.get("code"), [found])
+            self._refused(answer.get("code"), [found], "No status.")
         if answer.get("receipt"):
             self._receipt(answer["receipt"])
 
@@ -157,10 +161,10 @@ class Screen:
     ) -> dict[str, Any] | None:
         try:
             answer = self._tills.request(method, path, json=asked)
-        except httpx.HTTPError:
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError):
             self._say("red", "The sandbox does not answer: is `make run` still up?")
             return None
-        found: dict[str, Any] = answer.json()
         if not answer.is_success:
             wrong = "; ".join(
                 f"{one['field']}: {one['message']}" for one in found.get("errors", [])
@@ -171,14 +175,16 @@ class Screen:
 
     def _receipt(self, receipt: dict[str, Any]) -> None:
         self._console.print("[green]✓ valid: pay the customer[/]")
-        text = Text(receipt.get("text") or str(receipt))
+        text = Text(str(receipt.get("text", receipt)).rstrip())
         self._console.print(Panel(text, title="receipt", expand=False, padding=(1, 3)))
 
-    def _refused(self, reason: str | None, exchanges: Sequence[dict[str, Any]]) -> None:
+    def _refused(
+        self, reason: str | None, exchanges: Sequence[dict[str, Any]], so: str = "Do not pay."
+    ) -> None:
         last = exchanges[-1]
         answer = last["answer"] if isinstance(last["answer"], dict) else {}
         words = REASONS.get(reason or "") or answer.get("detail") or last["error"]
-        self._say("red", f"✗ Do not pay. {words or 'The platform gave no reason.'}")
+        self._say("red", f"✗ {so} {words or 'The platform gave no reason.'}")
         if reason:
             self._console.print(f"reason {reason}", style="dim")
 
@@ -188,9 +194,8 @@ class Screen:
             known = ("result", "effect", "reason", "code")
             said = " ".join(str(answer[name]) for name in known if answer.get(name))
             heard = "" if one["heard"] else " [dim](the till did not hear it)[/]"
-            self._console.print(
-                f"  {one['sent_at'][11:19]}  {one['asked']} → {said or one['error']}{heard}"
-            )
+            at = datetime.fromisoformat(one["sent_at"]).astimezone(JAKARTA)
+            self._console.print(f"  {at:%H:%M:%S}  {one['asked']} → {said or one['error']}{heard}")
 
     def _say(self, colour: str, text: str) -> None:
         self._console.print(Text(text, style=colour))

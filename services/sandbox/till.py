@@ -98,7 +98,7 @@ class Till:
             Route("/till/credentials", _checked(Credentials, self._put), methods=["PUT"]),
             Route("/till/redemptions", _checked(Redemption, self._redeem), methods=["POST"]),
             Route("/till/redemptions", self._list, methods=["GET"]),
-            Route("/till/redemptions/{store_ref}", self._status, methods=["GET"]),
+            Route("/till/redemptions/{store_ref:path}", self._status, methods=["GET"]),
             Route("/till/reversals", _checked(Reversal, self._reverse), methods=["POST"]),
             Route("/till/inquiries", _checked(Inquiry, self._inquire), methods=["POST"]),
         ]

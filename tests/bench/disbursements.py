@@ -69,7 +69,7 @@ async def main(count: int, rate: float, idle: int, holds: int, tills: int) -> in
             before = _cpu_s(platform)
             took_s = await _load(partner, platform.sandbox_url, run, count, rate)
             after = _cpu_s(platform)
-            at_tills = await _tills(partner, platform.sandbox_url, tills) if tills else {}
+            at_tills = await _tills(partner, platform, tills) if tills else {}
             clean = _verify(platform)
     result = _result(run, quiet, took_s, clean=clean)
     result["cpu_ms_per_disbursement"] = {
@@ -107,7 +107,7 @@ async def _load(partner: Partner, sandbox: str, run: Run, count: int, rate: floa
     return max(run.terminal.values(), default=first) - first
 
 
-async def _tills(partner: Partner, sandbox: str, count: int) -> dict[str, Any]:
+async def _tills(partner: Partner, platform: stack.LocalPlatform, count: int) -> dict[str, Any]:
     """Redemptions at 50/s while as many disbursements run; all of them must be paid."""
     console.print(f"{count} redemptions at {TILL_RATE:g}/s beside as many disbursements")
     run = Run()
@@ -118,11 +118,12 @@ async def _tills(partner: Partner, sandbox: str, count: int) -> dict[str, Any]:
             TILL_RATE,
             lambda number: _request(client, run, f"beside-{number}", number),
         )
-        await _ends(client, sandbox, run, within_s=60)
-    took = sorted(answers.took_ms)
+        await _ends(client, platform.sandbox_url, run, within_s=60)
+    took, alone = sorted(answers.took_ms), sorted(answers.alone_ms)
     return {
         "till_answer_ms_p50": _quantile(took, 0.5),
         "till_answer_ms_p99": _quantile(took, 0.99),
+        "till_idle_ms": {"p50": _quantile(alone, 0.5), "p99": _quantile(alone, 0.99)},
         "till_answers": dict(answers.said),
         "till_beside": {
             "disbursements_succeeded": len(run.terminal),

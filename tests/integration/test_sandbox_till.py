@@ -236,6 +236,15 @@ async def test_a_cashier_can_reverse_and_ask_how_it_stands(http: httpx.AsyncClie
     assert [one["behaviour"] for one in after["rolls"]] == ["reverse", "redeem"]
 
 
+async def test_a_reference_that_is_none_is_the_platforms_to_refuse(
+    http: httpx.AsyncClient, platform: Platform
+) -> None:
+    answer = await http.get("/till/redemptions/no%2Fsuch ref?")
+
+    assert answer.json()["path"] == "/v1/retail/redemptions/no%2Fsuch%20ref"
+    assert len(platform.asked) == 1
+
+
 async def test_an_inquiry_leaves_no_roll(http: httpx.AsyncClient) -> None:
     answer = (await http.post("/till/inquiries", json=TYPED)).json()
 

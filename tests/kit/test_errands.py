@@ -171,6 +171,24 @@ async def test_an_errand_that_only_says_a_message_is_tried_until_it_is_said(
     assert said.id == derived_id(row.id, row.inserted_due_at, "HoldReleased")
 
 
+async def test_one_that_cannot_be_said_does_not_hold_up_those_that_fall_due_with_it(
+    world: World,
+) -> None:
+    event = ledger.HoldReleased(
+        account=ACCOUNT, available=0, held=0, hold="h", amount=1, fee=0, reason="late"
+    )
+    due = due_message(event, now_ms(), "clock", "life-1")
+    rows = [errand("clock", kind="say", **due.data) for _ in range(5)]
+    unsayable = errand("clock", kind="say", **{**due.data, "type": "ledger.never_said.v1"})
+    await insert(world, *rows, unsayable)
+
+    await worker(world, {}, limit=10).once()
+
+    said = [decode(r.value) for r in await world.records("ledger.events")]
+    assert {one.cause for one in said} == {row.id for row in rows}
+    assert [row["_id"] for row in await world.documents("errands")] == [unsayable.id]
+
+
 async def test_an_errand_done_twice_says_the_same_id_twice(world: World) -> None:
     row = errand()
 

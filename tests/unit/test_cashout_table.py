@@ -206,6 +206,7 @@ async def test_the_same_order_and_the_same_alarm_clock_change_nothing(shop: Shop
     await shop.pump()
 
     assert shop.life(life) == before
+    assert shop.said(cashout.CommandRefused) == []
     assert shop.parked() == []
 
 
