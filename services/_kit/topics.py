@@ -1,9 +1,13 @@
 """Topics are made from the catalogue, and what guards them is compared at start."""
 
+import asyncio
+import time
+
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.api import Response
 
 from contracts import catalog
 from services._kit.kafka import REQUEST_BYTES_MAX
@@ -14,6 +18,8 @@ log = structlog.get_logger()
 RETENTION_MS = 7 * 86_400_000
 SEGMENT_MS = 86_400_000
 _DAY_MS = 86_400_000
+_KNOWN_WITHIN_S = 10.0
+_LOOK_AGAIN_S = 0.05
 
 
 async def ensure(settings: PlatformSettings) -> None:
@@ -55,17 +61,34 @@ async def ensure(settings: PlatformSettings) -> None:
         await admin.close()
 
 
+async def _described(admin: AIOKafkaAdminClient, resources: list[ConfigResource]) -> list[Response]:
+    """Their settings; a topic that was just made may be unknown to its broker for a moment."""
+    give_up = time.monotonic() + _KNOWN_WITHIN_S
+    while True:
+        answers: list[Response] = await admin.describe_configs(resources)
+        errors = [
+            for_code(resource[0])(resource[3])
+            for answer in answers
+            for resource in answer.resources
+            if resource[0]
+        ]
+        if not errors:
+            return answers
+        late = time.monotonic() > give_up
+        if late or not all(isinstance(error, UnknownTopicOrPartitionError) for error in errors):
+            raise errors[0]
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
 async def _compare(
     admin: AIOKafkaAdminClient, topics: list[str], settings: PlatformSettings
 ) -> None:
     """Inbox rows outlive ``retention.ms + segment.ms`` of every topic they guard."""
     remembered_ms = settings.inbox_days * _DAY_MS
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
-    for answer in await admin.describe_configs(resources):
+    for answer in await _described(admin, resources):
         for resource in answer.resources:
-            code, topic = resource[0], resource[3]
-            if code:  # just made: the broker itself may not know it yet
-                raise for_code(code)(topic)
+            topic = resource[3]
             entries = {entry[0]: entry[1] for entry in resource[4]}
             kept_ms = int(entries["retention.ms"])
             segment_ms = int(entries["segment.ms"])
