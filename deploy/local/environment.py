@@ -19,6 +19,8 @@ LOOPBACK = "127.0.0.1"
 # Places in the block of ports (deploy.local.ports holds those of the servers).
 GATEWAY, ADMIN, SANDBOX, HEALTH = 0, 1, 10, 20
 RAIL = "sandbox"
+# Variables that speak to ``make`` targets, not to a service.
+OF_THE_TOOLS = {"SALUR_PORT_BASE", "SALUR_LOCAL_DIR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class Choices:
     not_found_after_s: float = 1200
     bank_latency_ms: float = 20
     overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def own_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings of services that the caller's shell names: they win over what a platform chooses."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("SALUR_") and name not in OF_THE_TOOLS
+    }
 
 
 def environment(

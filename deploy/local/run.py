@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local import ports, stack
+from deploy.local.environment import Choices, own_settings
 from deploy.local.errors import LocalServerError
 from deploy.local.follow import Follower
 from deploy.local.process import Server
@@ -44,7 +45,8 @@ def main() -> int:
 
 def _run() -> int:
     base = ports.free_block(ports.port_base(os.environ), stack.places())
-    platform = stack.LocalPlatform(FOLDER, base, given=stack.given_servers())
+    choices = Choices(overrides=own_settings(os.environ))
+    platform = stack.LocalPlatform(FOLDER, base, choices=choices, given=stack.given_servers())
     begun = time.monotonic()
     try:
         servers = " and ".join(one.name for one in platform.needed_servers()) or "no servers"

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from services._kit.http import Transport, exchange
 from services.callbacks.addresses import AddressError, GuardedTransport, Resolver
 
 ANSWER_BYTES_MAX = 4096
@@ -44,12 +45,12 @@ class UnansweredError(Exception):
 
 @dataclass(slots=True)
 class _Client:
-    http: httpx.AsyncClient
+    http: httpx.AsyncBaseTransport
     busy: int = 0
 
 
 class Poster:
-    """Small clients, one for each endpoint: a large one slows down all who share it.
+    """Connections of their own for each endpoint: nobody waits for the places of another.
 
     Args:
         resolver: says which addresses may be dialled.
@@ -70,15 +71,10 @@ class Poster:
     ) -> None:
         self._resolver = resolver
         self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
         # Made once: reading the certificates takes longer than many calls.
         self._tls = httpx.create_ssl_context(trust_env=False)
-        self._limits = httpx.Limits(
-            max_connections=connections_max,
-            # httpx looks at every idle one on every call.
-            max_keepalive_connections=min(4, connections_max),
-            keepalive_expiry=_KEEPALIVE_S,
-        )
+        self._connections_max = connections_max
+        self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s).as_dict()
         self._transport = transport or self._dial
         self._clients: OrderedDict[str, _Client] = OrderedDict()
 
@@ -91,8 +87,16 @@ class Poster:
         client = await self._client(endpoint)
         client.busy += 1
         try:
+            request = httpx.Request(
+                "POST",
+                url,
+                headers={**_HEADERS, **headers},
+                content=body,
+                extensions={"timeout": self._timeout},
+            )
             async with asyncio.timeout(self._timeout_s):
-                return await _exchange(client.http, url, headers, body)
+                # Read so that the connection can be used again; what says more is cut off.
+                response, _ = await exchange(client.http, request, ANSWER_BYTES_MAX)
         except (TimeoutError, httpx.TimeoutException):
             raise UnansweredError("no answer in time") from None
         except AddressError as error:
@@ -103,6 +107,9 @@ class Poster:
             raise UnansweredError(f"connection broken: {type(error).__name__}") from None
         finally:
             client.busy -= 1
+        status = response.status_code
+        wrong = "" if response.is_success else f"answered {status}"
+        return Answer(status, wrong, _retry_after_s(response.headers.get("Retry-After", "")))
 
     async def aclose(self) -> None:
         while self._clients:
@@ -128,34 +135,11 @@ class Poster:
                 del self._clients[name]
                 await client.http.aclose()
 
-    def _open(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            transport=GuardedTransport(self._resolver, self._transport()),
-            timeout=httpx.Timeout(self._timeout_s, connect=self._connect_timeout_s),
-            headers=_HEADERS,
-            follow_redirects=False,
-            # A proxy from the environment would dial for us, unguarded.
-            trust_env=False,
-        )
+    def _open(self) -> httpx.AsyncBaseTransport:
+        return GuardedTransport(self._resolver, self._transport())
 
     def _dial(self) -> httpx.AsyncBaseTransport:
-        return httpx.AsyncHTTPTransport(verify=self._tls, limits=self._limits, trust_env=False)
-
-
-async def _exchange(
-    client: httpx.AsyncClient, url: str, headers: dict[str, str], body: bytes
-) -> Answer:
-    async with client.stream("POST", url, headers=headers, content=body) as response:
-        read = 0
-        # Read so that the connection can be used again; what says more than that is cut off.
-        async for chunk in response.aiter_raw(ANSWER_BYTES_MAX):
-            read += len(chunk)
-            if read >= ANSWER_BYTES_MAX:
-                break
-    client.cookies.clear()
-    status = response.status_code
-    error = "" if response.is_success else f"answered {status}"
-    return Answer(status, error, _retry_after_s(response.headers.get("Retry-After", "")))
+        return Transport(self._tls, connections_max=self._connections_max, keepalive_s=_KEEPALIVE_S)
 
 
 def _retry_after_s(text: str) -> int | None:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 from deploy.local import ports, stack
-from deploy.local.environment import Choices
+from deploy.local.environment import Choices, own_settings
 from deploy.local.sandbox_partner import Partner, open_partner
 from tests.bench import redemptions
 from tests.support.partner_client import PartnerClient, to_bank, to_wallet
@@ -60,7 +60,8 @@ async def main(count: int, rate: float, idle: int, holds: int, tills: int) -> in
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         base = ports.free_block(9700, stack.places())
-        platform = stack.LocalPlatform(Path(folder), base, choices=Choices(bank_latency_ms=20))
+        choices = Choices(bank_latency_ms=20, overrides=own_settings(os.environ))
+        platform = stack.LocalPlatform(Path(folder), base, choices=choices)
         console.print("starting Kafka, MongoDB and the services in a temporary folder")
         with platform:
             partner = open_partner(platform, top_up=1_000_000_000_000)
@@ -83,7 +84,7 @@ async def main(count: int, rate: float, idle: int, holds: int, tills: int) -> in
 async def _idle(partner: Partner, sandbox: str, count: int) -> Run:
     """One at a time on an idle platform; the first few warm it up and are not counted."""
     run = Run()
-    async with PartnerClient(partner.url, partner.key, partner.secret, pools=1) as client:
+    async with PartnerClient(partner.url, partner.key, partner.secret) as client:
         for number in track(range(count + 5), "idle, one at a time", console=console):
             one = Run()
             await _request(client, one, f"idle-{number}", number)
@@ -95,7 +96,7 @@ async def _idle(partner: Partner, sandbox: str, count: int) -> Run:
 
 
 async def _load(partner: Partner, sandbox: str, run: Run, count: int, rate: float) -> float:
-    async with PartnerClient(partner.url, partner.key, partner.secret, pools=16) as client:
+    async with PartnerClient(partner.url, partner.key, partner.secret) as client:
         begun = time.monotonic()
         requests = []
         for number in track(range(count), f"{count} at {rate:g}/s", console=console):
@@ -111,7 +112,7 @@ async def _tills(partner: Partner, platform: stack.LocalPlatform, count: int) ->
     """Redemptions at 50/s while as many disbursements run; all of them must be paid."""
     console.print(f"{count} redemptions at {TILL_RATE:g}/s beside as many disbursements")
     run = Run()
-    async with PartnerClient(partner.url, partner.key, partner.secret, pools=8) as client:
+    async with PartnerClient(partner.url, partner.key, partner.secret) as client:
         answers = await redemptions.measure(
             partner,
             count,

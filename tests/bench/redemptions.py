@@ -36,13 +36,11 @@ async def measure(
     partner: Partner, count: int, rate: float, beside: Callable[[int], Awaitable[None]]
 ) -> Answers:
     """Open loop, both at ``rate``; ``beside`` sends disbursement number i."""
-    async with PartnerClient(partner.url, partner.key, partner.secret, pools=4) as client:
+    async with PartnerClient(partner.url, partner.key, partner.secret) as client:
         codes = await _codes(client, count + _ALONE + _WARM)
     await _told(partner.sandbox_url, len(codes))
     answers = Answers()
-    async with PartnerClient(
-        partner.url, partner.store_key, partner.store_secret, pools=16
-    ) as store:
+    async with PartnerClient(partner.url, partner.store_key, partner.store_secret) as store:
         for number in range(count, count + _ALONE + _WARM):
             await _redeem(store, answers, number, codes[number])
         answers.alone_ms, answers.took_ms = answers.took_ms[_WARM:], []

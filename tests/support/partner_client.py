@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import httpx
 
+from services._kit.http import Transport
+
 
 class PartnerClient:
     """Signs every request as docs/api/signature.md says.
@@ -16,24 +18,22 @@ class PartnerClient:
         url: of the gateway.
         key: ``key_…``.
         secret: shown once when the key was made.
-        pools: httpx slows down with many connections in one pool, so calls go round several.
     """
 
-    def __init__(self, url: str, key: str, secret: str, *, pools: int = 8) -> None:
-        limits = httpx.Limits(max_connections=4, max_keepalive_connections=4)
-        self._pools = [
-            httpx.AsyncClient(base_url=url, timeout=30, limits=limits) for _ in range(pools)
-        ]
+    def __init__(self, url: str, key: str, secret: str) -> None:
+        # A load generator must not wait for its own connections, nor use much of the machine.
+        transport = Transport(
+            httpx.create_ssl_context(trust_env=False), connections_max=2000, keepalive_s=4
+        )
+        self._http = httpx.AsyncClient(base_url=url, timeout=30, transport=transport)
         self._key = key
         self._secret = secret.encode()
-        self._turn = 0
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for pool in self._pools:
-            await pool.aclose()
+        await self._http.aclose()
 
     async def get(self, path: str) -> httpx.Response:
         return await self._send("GET", path, b"", "", {})
@@ -57,8 +57,7 @@ class PartnerClient:
             ("v1", method, path, stamp, idempotency_key, hashlib.sha256(raw).hexdigest())
         )
         signature = hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
-        self._turn = (self._turn + 1) % len(self._pools)
-        return await self._pools[self._turn].request(
+        return await self._http.request(
             method,
             path,
             content=raw,
