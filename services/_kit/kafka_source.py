@@ -19,6 +19,7 @@ from faststream.kafka import KafkaBroker
 
 from services._kit import metrics
 from services._kit.ports import Record
+from services._kit.together import pause_s
 
 log = structlog.get_logger()
 
@@ -64,7 +65,7 @@ class KafkaSource:
         broker: FastStream's; it owns the connection.
         topics: without prefix.
         group: the consumer group, a service's name.
-        gather_s: shortest time from the begin of one batch to the next.
+        gather_s: shortest time from the begin of one full batch to the next (``pause_s``).
     """
 
     def __init__(
@@ -138,9 +139,8 @@ class KafkaSource:
                     # commit ended, and whoever has them now gets these records again.
                     if moves == self._listener.moves:
                         await self._take(got, handle)
-                # A batch costs the same transaction and commits whether it holds 1 or 50: what
-                # comes in quick succession is gathered. The first after a rest never waits.
-                await asyncio.sleep(max(0.0, self._gather_s - (time.monotonic() - began)))
+                taken = sum(len(records) for records in got.values())
+                await asyncio.sleep(began + pause_s(taken, self._gather_s) - time.monotonic())
 
     async def _take(
         self,

@@ -99,7 +99,7 @@ class PlatformSettings(ServiceSettings):
     batch_messages_max: int = Field(default=500, ge=1, description="messages decided at once")
     batch_bytes_max: int = Field(default=4_194_304, ge=1024, description="bytes decided at once")
     batch_gather_ms: float = Field(
-        default=20, ge=0, le=1000, description="shortest time from one batch to the next"
+        default=80, ge=0, le=1000, description="shortest time from one full batch to the next"
     )
     publish_timeout_s: float = Field(default=30, gt=0, description="a slower ack ends the process")
     outage_patience_s: float = Field(

@@ -14,6 +14,7 @@ from services._kit.errands import Again, Conclusion, Done, Lane, Performer, erra
 from services._kit.failures import LeavingError, OutageError
 from services._kit.life import SAY
 from services._kit.ports import Errand, ErrandStore, Publisher, Record
+from services._kit.together import pause_s
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class Worker:
         lane: the policy of a lane, by its name.
         concurrency_max: errands at once in this process.
         poll_s: the longest time that a row may wait unseen.
-        gather_s: shortest time from one lease to the next.
+        gather_s: shortest time from one lease of many rows to the next, see ``pause_s``.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Worker:
         lane: Callable[[str], Lane],
         concurrency_max: int = 200,
         poll_s: float = 0.25,
-        gather_s: float = 0.01,
+        gather_s: float = 0.04,
     ) -> None:
         self._service = service
         self._store = store
@@ -132,8 +133,7 @@ class Worker:
                 took += await self._lease(name)
             pause = self._poll_at - time.monotonic()
             if took:
-                # Leases, like batches, cost the same for 1 and for 50.
-                await asyncio.sleep(self._gather_s)
+                await asyncio.sleep(pause_s(took, self._gather_s))
         except OutageError as outage:
             metrics.outages.labels(self._service).inc()
             log.warning("errands wait for the database", reason=str(outage))

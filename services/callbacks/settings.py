@@ -16,6 +16,12 @@ Pause = Annotated[float, Field(gt=0, le=7 * 24 * _HOUR_S)]
 class Settings(PlatformSettings):
     service: ClassVar[str] = "callbacks"
 
+    batch_gather_ms: float = Field(
+        default=150,
+        ge=0,
+        le=1000,
+        description="shortest time from one full batch to the next; nobody waits for these",
+    )
     callback_seal_key: SecretStr = Field(
         description="seals endpoint secrets; shared with the gateway"
     )

@@ -29,6 +29,12 @@ def _code_key(key: SecretStr) -> SecretStr:
 class Settings(PlatformSettings):
     service: ClassVar[str] = "cashout"
 
+    batch_gather_ms: float = Field(
+        default=10,
+        ge=0,
+        le=1000,
+        description="shortest time from one full batch to the next; a cashier waits meanwhile",
+    )
     seal_key: Annotated[SecretStr, AfterValidator(_seal_key)] = Field(
         description="opens and seals codes: id:base64, comma separated, newest first"
     )
