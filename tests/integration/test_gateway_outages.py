@@ -1,17 +1,23 @@
 """A request is never lost between its row and Kafka, and never accepted without Kafka."""
 
 import asyncio
+import os
+import signal
 import time
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from contracts.disburse.v1 import Disbursement, RequestDisbursement
 from contracts.envelope import Envelope, now_ms
 from contracts.ids import new_public_id
-from deploy.local.servers import KafkaServer
+from deploy.local.servers import KafkaServer, MongoServer
+from services.gateway.http.edge import Operation
 from services.gateway.http.models import DisbursementRequest
 from services.gateway.http.orders import Orders
 from services.gateway.tariff import Tariff
+from tests.integration.gateway_till import redeem, reverse, status
 from tests.integration.gateway_world import Partner, World, get, payment, running
 from tests.support.space import Space, eventually
 
@@ -126,6 +132,43 @@ async def _of(world: World, life: str) -> list[Envelope[Any]]:
     return [
         one for one in await world.said("disburse.commands", RequestDisbursement) if one.key == life
     ]
+
+
+async def test_a_database_that_hangs_keeps_nobody_waiting(
+    space: Space, mongo_server: MongoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed server is noticed at once; one that is stopped takes requests and never answers."""
+    monkeypatch.setattr(Operation, "answer_s", 2.0)
+    async with running(space, key_cache_s=60) as world:
+        partner, chain = await world.partner(), await world.chain()
+        assert (await partner.send("GET", "/v1/disbursements")).status_code == 200
+        assert (await status(chain))["result"] == "undecided"
+        os.kill(mongo_server.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            paid, read, asked, reversed_ = await asyncio.gather(
+                partner.pay("hangs", reference="hangs"),
+                partner.send("GET", "/v1/disbursements"),
+                redeem(chain),
+                reverse(chain),
+            )
+            took_s = time.monotonic() - started
+        finally:
+            os.kill(mongo_server.pid, signal.SIGCONT)
+
+        assert took_s < 4
+        said = [(one.status_code, one.json()["code"]) for one in (paid, read, asked, reversed_)]
+        assert said == [
+            (503, "UNAVAILABLE"),
+            (503, "UNAVAILABLE"),
+            (504, "REDEMPTION_UNDECIDED"),
+            (504, "REVERSAL_UNANSWERED"),
+        ]
+
+        async def recovered() -> None:
+            assert (await partner.pay("hangs", reference="hangs")).status_code == 202
+
+        await eventually(recovered, within_s=60)
 
 
 async def test_too_much_in_flight_is_503_and_too_fast_is_429(space: Space) -> None:

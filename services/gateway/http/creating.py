@@ -7,6 +7,7 @@ may be published any number of times; a 202 is sent only for what is in Kafka.
 import asyncio
 import hashlib
 import re
+import time
 from abc import abstractmethod
 from datetime import datetime
 from typing import Any, Generic
@@ -142,7 +143,8 @@ class Create(Operation, Generic[L]):
                 view = await self._now(call, view)
             if view.life.status in self._kind.rests:
                 return view
-            event = await waiter.event(wait_s)
+            # From when the request came, not from when it was stored.
+            event = await waiter.event(call.started_s + wait_s - time.monotonic())
             if event is not None:
                 return await self._requests.heard(event)
             return await self._now(call, view)

@@ -4,6 +4,7 @@ It is plain ASGI, because each middleware and each dependency would cost more th
 The order of its checks is the published order of status codes: of several, the first is answered.
 """
 
+import asyncio
 import hashlib
 import re
 import time
@@ -44,6 +45,8 @@ http_s = Histogram(
 # A body over the limit is still read up to here, so that its signature can be checked first.
 BODY_READ_MAX = 1024 * 1024
 QUERY_CHARS_MAX = 4096
+# The longest ``Prefer: wait`` and the database's patience fit into it, and most callers' is 30 s.
+ANSWER_S = 27.0
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 
 B = TypeVar("B", bound=BaseModel)
@@ -88,10 +91,13 @@ class Call(Generic[B]):
 
 class Operation(ABC):
     """What is done for a caller. ``model`` None: it takes no body. ``keyed``: it moves money or
-    cancels, so it needs an Idempotency-Key. ``role``: whose keys may call it.
+    cancels, so it needs an Idempotency-Key. ``role``: whose keys may call it. Whatever hangs behind
+    the gateway, it is answered after ``answer_s``, then with the problem ``late``.
     """
 
     name: str
+    answer_s: float = ANSWER_S
+    late: ClassVar[str] = "UNAVAILABLE"
     role: ClassVar[Role] = "partner"
     model: ClassVar[type[BaseModel] | None] = None
     keyed: ClassVar[bool] = False
@@ -135,7 +141,7 @@ class Edge:
             # A body that trickles in is nobody's work yet and takes nobody's place.
             read = await self._read(receive)
             with self._limits.one(), tracing.continued(self._operation.name, trace):
-                answer = await self._answer(scope, read, headers, started)
+                answer = await self._in_time(scope, read, headers, started)
             status, extra = answer.status, answer.headers
             body, kind = orjson.dumps(answer.body), "application/json"
         except _GoneError:
@@ -149,6 +155,19 @@ class Edge:
             body, kind = found.body(self._problems_url, request_id), CONTENT_TYPE
         http_s.labels(self._operation.name, status).observe(time.monotonic() - started)
         await _send(send, status, kind, body, {"Salur-Request-Id": request_id, **extra})
+
+    async def _in_time(
+        self, scope: Scope, body: _Body, headers: dict[str, str], started: float
+    ) -> Answer:
+        operation = self._operation
+        try:
+            async with asyncio.timeout(started + operation.answer_s - time.monotonic()) as limit:
+                return await self._answer(scope, body, headers, started)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.warning("something behind the gateway hangs", operation=operation.name)
+            raise Problem(operation.late) from None
 
     async def _answer(
         self, scope: Scope, body: _Body, headers: dict[str, str], started: float

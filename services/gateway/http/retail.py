@@ -103,6 +103,7 @@ class Redeem(_ForStores):
 
     name = "redeem_code"
     model = RedemptionRequest
+    late = "REDEMPTION_UNDECIDED"
 
     async def __call__(self, call: Call[RedemptionRequest]) -> Answer:
         asked, till = call.asked(), self._till
@@ -136,6 +137,7 @@ class Reverse(_ForStores):
 
     name = "reverse_redemption"
     model = ReversalRequest
+    late = "REVERSAL_UNANSWERED"
 
     async def __call__(self, call: Call[ReversalRequest]) -> Answer:
         asked, till = call.asked(), self._till
@@ -183,6 +185,7 @@ class Inquire(_ForStores):
 
     name = "inquire_code"
     model = CodeInquiry
+    late = "NO_ANSWER"
 
     async def __call__(self, call: Call[CodeInquiry]) -> Answer:
         asked, till = call.asked(), self._till
