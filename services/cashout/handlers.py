@@ -272,7 +272,9 @@ def _place(message: Any) -> str:
 
 
 def terminal_id(message: Any) -> str | None:
-    """A till of a store of a chain; None: the request names none."""
-    if not isinstance(message, _SHOWS_A_CODE) or message.terminal_id is None:
+    """A till of a store of a chain. All that inquire without naming theirs count as one, or a scan
+    would only have to leave the name out. None: the message shows no code.
+    """
+    if not isinstance(message, _SHOWS_A_CODE):
         return None
-    return f"{message.chain}/{message.store_id or ''}/{message.terminal_id}"
+    return f"{message.chain}/{message.store_id or ''}/{message.terminal_id or ''}"

@@ -185,6 +185,19 @@ async def test_a_scan_over_many_phones_from_one_terminal_is_slowed_and_alarmed(s
     assert len(shop.store.collections["tries"]) == 10
 
 
+async def test_a_scan_by_inquiries_that_name_no_terminal_is_slowed_too(shop: Shop) -> None:
+    _, code = await shop.active()
+
+    phones = [f"0812000000{n:02d}" for n in range(14)]
+    asked = [await shop.inquire("1234567890", phone=one, terminal_id=None) for one in phones]
+    right = await shop.inquire(code, terminal_id=None)
+    at_a_till = await shop.redeem(code)
+
+    assert [one.reason for one in asked] == ["INVALID_CODE"] * 10 + ["CODE_BLOCKED"] * 4
+    assert right.reason == "CODE_BLOCKED"
+    assert at_a_till.result == "valid"
+
+
 async def test_a_slowed_terminal_gets_one_try_per_pause_and_each_pause_is_longer(
     shop: Shop,
 ) -> None:

@@ -95,7 +95,11 @@ class CodeInquiry(Body):
     phone: Phone
     amount: Rupiah
     store_id: Place | None = None
-    terminal_id: Place | None = None
+    terminal_id: Place | None = Field(
+        default=None,
+        description="all inquiries of a store that name none count as one terminal's when wrong "
+        "codes are counted",
+    )
 
 
 class ReceiptShown(BaseModel):
