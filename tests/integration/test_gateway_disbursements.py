@@ -1,11 +1,14 @@
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from contracts.disburse.v1 import Failure, RequestDisbursement
+from services._kit.ports import Record
+from services.gateway.views import Views
 from tests.integration.gateway_world import World, running
 from tests.support.space import Space, eventually
 
@@ -118,6 +121,35 @@ async def test_a_repeat_gets_the_first_answer_as_it_is_now(world: World) -> None
         assert answer.json()["id"] == first["id"]
 
     await eventually(ended)
+
+
+async def test_a_repeat_whose_event_has_passed_does_not_wait_for_another(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tail is ahead of the view: the event is gone, and the view does not know of it yet."""
+    handle = Views.handle
+
+    async def slowly(self: Views, records: Sequence[Record]) -> None:
+        await asyncio.sleep(1)
+        await handle(self, records)
+
+    monkeypatch.setattr(Views, "handle", slowly)
+    async with running(space) as world:
+        partner = await world.partner()
+        waiting = asyncio.create_task(partner.pay(wait=20))
+        await eventually(lambda: _paid(world))
+        assert (await waiting).status_code == 200
+        started = time.monotonic()
+
+        again = await partner.pay(wait=20)
+
+        assert (again.status_code, again.json()["status"]) == (200, "succeeded")
+        assert time.monotonic() - started < 10
+
+
+async def _paid(world: World) -> None:
+    [asked] = await world.said("disburse.commands", RequestDisbursement)
+    await world.become(asked.key, 2, "succeeded", rail="bca")
 
 
 async def test_a_repeat_says_the_request_again_until_it_was_heard(world: World) -> None:

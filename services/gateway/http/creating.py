@@ -25,6 +25,7 @@ from services.gateway.tail import Tail
 
 WAIT_MAX_S = 20
 READ_AGAIN_S = 1.0
+LOOK_AGAIN_S = 0.5
 _UNPROCESSABLE = 422
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,4})\"?(?:$|[,;\s])", re.ASCII)
 
@@ -139,15 +140,20 @@ class Create(Operation, Generic[L]):
         with self._tail.waiting(self._kind.id(view.life), self._kind.wakes) as waiter:
             if view.sequence == 0:
                 await self._requests.publish(view.life)
-            if again:
-                view = await self._now(call, view)
-            if view.life.status in self._kind.rests:
-                return view
-            # From when the request came, not from when it was stored.
-            event = await waiter.event(call.started_s + wait_s - time.monotonic())
-            if event is not None:
-                return await self._requests.heard(event)
-            return await self._now(call, view)
+            until_s = call.started_s + wait_s
+            while True:
+                if again:
+                    view = await self._now(call, view)
+                if view.life.status in self._kind.rests:
+                    return view
+                # The event that ends the wait of a repeat may have passed before the repeat came,
+                # and the view may be told of it a moment later: so a repeat looks now and then.
+                left_s = until_s - time.monotonic()
+                event = await waiter.event(min(left_s, LOOK_AGAIN_S) if again else left_s)
+                if event is not None:
+                    return await self._requests.heard(event)
+                if until_s <= time.monotonic():
+                    return await self._now(call, view)
 
     async def _now(self, call: Call[Any], view: View[L]) -> View[L]:
         newer = await self._requests.by_id(call.caller.account, self._kind.id(view.life))
