@@ -133,6 +133,8 @@ class KafkaSource:
                 continue
             if got:
                 began = time.monotonic()
+                # aiokafka would fetch at once, be given the next message alone, and wait with it.
+                self.consumer.pause(*self.consumer.assignment())
                 moves = self._listener.moves
                 async with self._busy:
                     # Fetched before partitions moved: the new assignment begins where the last
@@ -141,6 +143,7 @@ class KafkaSource:
                         await self._take(got, handle)
                 taken = sum(len(records) for records in got.values())
                 await asyncio.sleep(began + pause_s(taken, self._gather_s) - time.monotonic())
+                self.consumer.resume(*self.consumer.paused())
 
     async def _take(
         self,

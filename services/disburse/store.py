@@ -27,8 +27,8 @@ INDICES: Final = {
     LIVES: [
         IndexModel(
             [("waits", ASCENDING), ("waits_since", ASCENDING)],
-            name="waits_since",
-            partialFilterExpression={"waits": {"$type": "string"}},
+            name="waiting",
+            partialFilterExpression={"waits": {"$exists": True}},
         ),
         IndexModel([("account", ASCENDING), ("reference", ASCENDING)], name="account_reference"),
     ],
