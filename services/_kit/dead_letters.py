@@ -28,11 +28,11 @@ from aiokafka.structs import TopicPartition
 
 from contracts import catalog
 from contracts.envelope import TYPE_HEADER
+from services._kit.entries import REASON_HEADER, REPLAY_HEADER
 from services._kit.failures import EXIT_LEAVING, LeavingError
 from services._kit.kafka import KafkaPublisher
 from services._kit.kafka_source import record_of_raw
 from services._kit.ports import Record
-from services._kit.shell import REASON_HEADER, REPLAY_HEADER
 
 EXIT_NOTHING_FOUND, EXIT_CONFIG = 1, 78
 LOCAL_ENV = Path(".local/env")

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 from pymongo import IndexModel
 
 from services._kit.errands import Lane, Performer
+from services._kit.handlers import Handlers
 from services._kit.kafka import KafkaPublisher
 from services._kit.mongo import MongoStore
 from services._kit.settings import PlatformSettings
-from services._kit.shell import Handlers
 
 Book = TypeVar("Book")
 

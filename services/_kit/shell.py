@@ -5,24 +5,20 @@ what was decided with the very bytes that were said before (docs/architecture.md
 table; tests/kit walks it line by line against memory and against Kafka and MongoDB).
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from contracts import catalog, upcast
 from contracts.envelope import (
     TYPE_HEADER,
-    UnreadableMessageError,
-    decode,
     now_ms,
 )
-from contracts.message import Message
 from services._kit import logs, metrics, tracing
+from services._kit.entries import Entry, dead_letter, entry_of, line_of, note_repeat
 from services._kit.failures import (
     ConflictError,
     LeavingError,
@@ -30,13 +26,13 @@ from services._kit.failures import (
     UnstorableError,
     patience,
 )
-from services._kit.life import Answer, Changes, Received, Say
+from services._kit.handlers import Handlers
+from services._kit.life import Answer, Received, Say
 from services._kit.ports import (
     MESSAGE_BYTES_MAX,
     Errand,
     InboxRow,
     Publisher,
-    Reader,
     Record,
     Store,
 )
@@ -45,56 +41,8 @@ from services._kit.records import errand_of_due, is_order, say_record
 log = structlog.get_logger()
 
 Book = TypeVar("Book")
-Book_co = TypeVar("Book_co", covariant=True)
 
-REPLAY_HEADER = "replay"
-REASON_HEADER = "parked_reason"
-# So that nobody parses an event that nobody waits for (architecture §2, "Waiting for an answer").
 CONFLICTS_MAX = 50
-
-
-class Handlers(Protocol[Book]):
-    """What a service brings: how to read, decide and write its state. ``Book`` is the working set
-    of one batch: what was read, and what was decided since.
-    """
-
-    service: str
-
-    def hears(self) -> Collection[type[Message]]:
-        """The messages it decides."""
-
-    async def load(self, reader: Reader, messages: Sequence[Received]) -> Book:
-        """Step 1: all that the batch touches, in a constant number of queries."""
-
-    def decide(self, book: Book, message: Received, now: datetime) -> Sequence[Answer]:
-        """Step 2, pure: changes the book, returns what to say. An AssertionError parks the
-        message.
-        """
-
-    def park(self, book: Book, message: Received, reason: str, now: datetime) -> Sequence[Answer]:
-        """What a parked message leaves behind, for example a frozen account."""
-
-    def check(self, book: Book) -> None:
-        """Assert what must hold before anything is written."""
-
-    def changes(self, book: Book) -> Changes:
-        """Step 3, as data."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A record of the batch on its way through the steps."""
-
-    record: Record
-    envelope: Received | None
-    id: str
-    type: str
-    fingerprint: str
-    fault: str | None = None
-
-    @property
-    def replayed(self) -> bool:
-        return self.record.header(REPLAY_HEADER) is not None
 
 
 class Shell(Generic[Book]):
@@ -145,7 +93,7 @@ class Shell(Generic[Book]):
         Raises:
             LeavingError: outages outlasted the patience, or a publish is in doubt.
         """
-        entries = [self._entry(record) for record in records if self.wants(record)]
+        entries = [entry_of(record) for record in records if self.wants(record)]
         if not entries:
             return
         conflicts = 0
@@ -163,33 +111,18 @@ class Shell(Generic[Book]):
                 log.warning("waiting for the database", attempt=attempt, reason=str(outage))
         await self._say(said)
 
-    # --- step 0: read the bytes -----------------------------------------------------------------
-
-    def _entry(self, record: Record) -> _Entry:
-        message_type = record.header(TYPE_HEADER)
-        fingerprint = hashlib.sha256(record.value).hexdigest()
-        try:
-            envelope = decode(record.value, message_type)
-            if envelope.key != record.key:
-                raise UnreadableMessageError("the Kafka key is not the message's subject")
-        except UnreadableMessageError as error:
-            # The hash: a topic that was made anew counts its offsets from 0 again.
-            name = f"{record.topic}/{record.partition}/{record.offset}/{fingerprint[:16]}"
-            return _Entry(record, None, name, message_type or "", fingerprint, str(error))
-        return _Entry(record, envelope, envelope.id, envelope.type, fingerprint)
-
     # --- steps 1 to 3 ---------------------------------------------------------------------------
 
-    async def _decide_and_commit(self, entries: Sequence[_Entry]) -> list[Record]:
+    async def _decide_and_commit(self, entries: Sequence[Entry]) -> list[Record]:
         known = await self._store.answered([entry.id for entry in entries])
-        fresh: list[_Entry] = []
-        taken: dict[str, _Entry] = {}
+        fresh: list[Entry] = []
+        taken: dict[str, Entry] = {}
         for entry in entries:
             row = known.get(entry.id)
             if row is not None and not (row.parked and entry.replayed):
-                _note_repeat(self.service, entry, row.fingerprint)
+                note_repeat(self.service, entry, row.fingerprint)
             elif entry.id in taken:
-                _note_repeat(self.service, entry, taken[entry.id].fingerprint)
+                note_repeat(self.service, entry, taken[entry.id].fingerprint)
             else:
                 taken[entry.id] = entry
                 fresh.append(entry)
@@ -203,7 +136,7 @@ class Shell(Generic[Book]):
         return said
 
     async def _decided(
-        self, fresh: Sequence[_Entry], known: dict[str, InboxRow]
+        self, fresh: Sequence[Entry], known: dict[str, InboxRow]
     ) -> dict[str, InboxRow]:
         now = self._clock()
         faults = {entry.id: entry.fault for entry in fresh if entry.fault is not None}
@@ -245,7 +178,7 @@ class Shell(Generic[Book]):
             return rows
 
     async def _one_by_one(
-        self, fresh: Sequence[_Entry], known: dict[str, InboxRow]
+        self, fresh: Sequence[Entry], known: dict[str, InboxRow]
     ) -> dict[str, InboxRow]:
         """The batch as a whole breaks a check: find the message that does it."""
         rows: dict[str, InboxRow] = {}
@@ -256,7 +189,7 @@ class Shell(Generic[Book]):
     def _decide(
         self,
         book: Book,
-        fresh: Sequence[_Entry],
+        fresh: Sequence[Entry],
         faults: Mapping[str, str],
         now: datetime,
     ) -> tuple[dict[str, InboxRow], list[Errand]]:
@@ -284,7 +217,7 @@ class Shell(Generic[Book]):
                     raise _FaultError(entry.id, _reason(error)) from error
                 errands.extend(due)
             if fault is not None:
-                said.insert(0, _dead(entry, fault))
+                said.insert(0, dead_letter(entry, fault))
             rows[entry.id] = InboxRow(
                 entry.id, entry.type, entry.fingerprint, now, tuple(said), fault
             )
@@ -315,7 +248,7 @@ class Shell(Generic[Book]):
 
     def _after_commit(
         self,
-        fresh: Sequence[_Entry],
+        fresh: Sequence[Entry],
         rows: dict[str, InboxRow],
         errands: Sequence[Errand],
         now: datetime,
@@ -326,7 +259,7 @@ class Shell(Generic[Book]):
             if row.parked:
                 metrics.parked.labels(self.service, row.type).inc()
                 log.error("parked for a person", type=row.type, id=row.id, reason=row.parked)
-        logs.lines("decided", self.service, (_line(one, rows[one.id]) for one in fresh))
+        logs.lines("decided", self.service, (line_of(one, rows[one.id]) for one in fresh))
         soon = now + timedelta(milliseconds=1)
         lanes = {errand.lane for errand in errands if errand.due_at <= soon}
         if lanes:
@@ -352,43 +285,12 @@ class _FaultError(Exception):
         self.id, self.reason = message_id, reason
 
 
-def _line(entry: _Entry, row: InboxRow) -> dict[str, Any]:
-    """What one log line tells of a message: names and ids, never what it says."""
-    line: dict[str, Any] = {"type": entry.type, "id": entry.id}
-    if entry.envelope is not None:
-        line["correlation"] = entry.envelope.correlation
-    line["said"] = [record.header(TYPE_HEADER) for record in row.said]
-    if row.parked:
-        line["parked"] = True
-    return line
-
-
-def _blame(entry: _Entry, faults: dict[str, str], error: Exception) -> None:
+def _blame(entry: Entry, faults: dict[str, str], error: Exception) -> None:
     if entry.id in faults:
         raise LeavingError(f"parking itself is a fault: {_reason(error)}") from error
     log.error("a decision failed", type=entry.type, id=entry.id, exc_info=error)
     faults[entry.id] = _reason(error)
 
 
-def _dead(entry: _Entry, reason: str) -> Record:
-    headers = tuple(h for h in entry.record.headers if h[0] != REPLAY_HEADER)
-    return replace(
-        entry.record,
-        topic=entry.record.topic + catalog.DEAD_SUFFIX,
-        # Nobody here says more; of a stranger's message the topic it came by keeps the rest.
-        value=entry.record.value[:MESSAGE_BYTES_MAX],
-        headers=(*headers, (REASON_HEADER, reason[:500])),
-        partition=-1,
-        offset=-1,
-    )
-
-
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
-
-
-def _note_repeat(service: str, entry: _Entry, first: str) -> None:
-    metrics.repeated.labels(service).inc()
-    if first != entry.fingerprint and not entry.replayed:
-        # First-published stands: the same cause may be worded differently by a later process.
-        log.warning("same id, other content; the first stands", type=entry.type, id=entry.id)

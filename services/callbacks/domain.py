@@ -9,9 +9,8 @@ An endpoint is configuration and has no statuses; ``410 Gone`` switches it off.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from contracts.callbacks import v1 as callbacks
 from contracts.cashout import v1 as cashout
@@ -19,9 +18,10 @@ from contracts.disburse import v1 as disburse
 from contracts.ids import derived_id
 from contracts.ledger import v1 as ledger
 from contracts.message import Message
-from services._kit.life import Answer, Due, Received, Row, Say, Table
+from services._kit.life import Answer, Due, Received, Row, Table
 from services.callbacks import body
 from services.callbacks.state import Book, Delivery, Endpoint, Policy
+from services.callbacks.words import SAYS, endpoint_set, refused
 
 DELIVER = "deliver"
 JITTER = 0.1
@@ -130,7 +130,7 @@ def _record_attempt(
 ) -> list[Answer]:
     delivery = book.deliveries.get(message.delivery)
     if delivery is None:
-        return [_refused(received, message.delivery, "UNKNOWN_DELIVERY")]
+        return [refused(received, message.delivery, "UNKNOWN_DELIVERY")]
     endpoint = book.endpoints[delivery.endpoint]
     is_current = message.endpoint_sequence == endpoint.sequence
     conditions = {
@@ -150,7 +150,7 @@ def _record_attempt(
     if "EndpointSet" in row.say:
         endpoint.enabled = False
         book.change(endpoint, now)
-    answers: list[Answer] = [_SAYS[name](delivery, endpoint, row.when or "") for name in row.say]
+    answers: list[Answer] = [SAYS[name](delivery, endpoint, row.when or "") for name in row.say]
     if row.ask:
         answers.append(_attempt(delivery, _retry_at(delivery, message.attempt, now, policy)))
     return answers
@@ -161,12 +161,12 @@ def _redeliver(
 ) -> list[Answer]:
     delivery = book.deliveries.get(message.delivery)
     if delivery is None:
-        return [_refused(received, message.delivery, "UNKNOWN_DELIVERY")]
+        return [refused(received, message.delivery, "UNKNOWN_DELIVERY")]
     enabled = book.endpoints[delivery.endpoint].enabled
     row = _row(delivery.status, message, {"enabled": enabled})
     if row is None or row.becomes is None:
         reason = "STILL_PENDING" if delivery.status == "pending" else "ENDPOINT_DISABLED"
-        return [_refused(received, delivery.id, reason)]
+        return [refused(received, delivery.id, reason)]
     delivery.status = row.becomes
     delivery.round_attempts = 0
     book.change(delivery, now)
@@ -241,63 +241,7 @@ def _set_endpoint(book: Book, message: callbacks.SetEndpoint, now: datetime) -> 
     known.secret = message.secret
     known.enabled = message.enabled
     book.change(known, now)
-    return [_endpoint_set(known)]
-
-
-def _endpoint_set(endpoint: Endpoint) -> Say:
-    event = callbacks.EndpointSet.model_validate(
-        {
-            "endpoint": endpoint.id,
-            "partner": endpoint.partner,
-            "environment": endpoint.environment,
-            "url": endpoint.url,
-            "events": endpoint.events,
-            "enabled": endpoint.enabled,
-        }
-    )
-    return Say(event, endpoint.sequence)
-
-
-# --- what is said ---------------------------------------------------------------------------------
-
-
-def _delivered(delivery: Delivery, _endpoint: Endpoint, _why: str) -> Say:
-    return Say(callbacks.CallbackDelivered(**_facts(delivery)), delivery.sequence)
-
-
-def _exhausted(delivery: Delivery, _endpoint: Endpoint, why: str) -> Say:
-    reason = _REASONS[why]
-    return Say(callbacks.CallbackExhausted(**_facts(delivery), reason=reason), delivery.sequence)
-
-
-_REASONS = {"disabled": "ENDPOINT_DISABLED", "gone": "GONE", "schedule over": "SCHEDULE_OVER"}
-
-
-def _facts(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "delivery": delivery.id,
-        "endpoint": delivery.endpoint,
-        "partner": delivery.partner,
-        "environment": delivery.environment,
-        "event_type": delivery.event_type,
-        "about": delivery.about,
-        "attempts": delivery.attempts,
-    }
-
-
-def _refused(received: Received, delivery: str, reason: str) -> Say:
-    return Say(
-        callbacks.CommandRefused(
-            delivery=delivery, command=received.id, command_type=received.type, reason=reason
-        )
-    )
-
-
-_SAYS: dict[str, Callable[[Delivery, Endpoint, str], Say]] = {
-    "CallbackDelivered": _delivered,
-    "CallbackExhausted": _exhausted,
-    "EndpointSet": lambda _delivery, endpoint, _why: _endpoint_set(endpoint),
-}
+    return [endpoint_set(known)]
 
 
 def _row(status: str | None, message: Message, conditions: Mapping[str, bool]) -> Row | None:

@@ -8,9 +8,9 @@ from uuid import UUID
 from contracts.envelope import decode
 from contracts.ids import derived_id
 from contracts.ledger import v1 as ledger
+from services._kit.entries import REPLAY_HEADER
 from services._kit.life import Answer, Received
 from services._kit.ports import Record
-from services._kit.shell import REPLAY_HEADER
 from tests.kit.toy import (
     ACCOUNT,
     COUNTERS,

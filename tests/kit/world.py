@@ -15,6 +15,7 @@ from faststream.kafka import KafkaBroker
 from pymongo import IndexModel
 
 from contracts import catalog
+from services._kit.handlers import Handlers
 from services._kit.kafka import KafkaPublisher
 from services._kit.kafka_source import KafkaSource
 from services._kit.life import Changes, Document
@@ -22,7 +23,7 @@ from services._kit.memory import MemoryErrands, MemoryLog, MemoryStore
 from services._kit.mongo import MongoStore, open_client
 from services._kit.mongo_errands import MongoErrands
 from services._kit.ports import Errand, ErrandStore, InboxRow, Publisher, Record, Store
-from services._kit.shell import Handlers, Shell
+from services._kit.shell import Shell
 from tests.kit.toy import COUNTERS
 from tests.support.space import Space, read_all
 

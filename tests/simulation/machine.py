@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from services._kit.errands import Lane, Performer
 from services._kit.failures import LeavingError, OutageError
+from services._kit.handlers import Handlers
 from services._kit.life import Changes, Document
 from services._kit.memory import MemoryStore
 from services._kit.ports import Errand, InboxRow, Record
-from services._kit.shell import Handlers, Shell
+from services._kit.shell import Shell
 from services._kit.worker import Worker
 from services.disburse.life import Life, Transfer
 from services.disburse.store import MemoryNotes
