@@ -113,6 +113,30 @@ async def test_one_key_keeps_its_order_in_one_partition(real: RealWorld) -> None
     assert [decode(r.value).id for r in got] == [f"{n:04}" for n in range(1, 301)]
 
 
+async def test_what_arrives_while_a_consumer_gathers_comes_in_one_batch(real: RealWorld) -> None:
+    """Not the first message alone, which was fetched while the batch before was decided."""
+    sizes: list[int] = []
+
+    class Sized(Counters):
+        async def load(self, reader: Any, messages: Sequence[Any]) -> Any:
+            sizes.append(len(messages))
+            return await super().load(reader, messages)
+
+    accounts = [f"{n}.sandbox" for n in range(40)]
+    async with real.process(Sized(), gather_s=0.3) as process:
+        await real.send(credit(1))
+        await process.settle()
+        sizes.clear()
+        await real.send(*(credit(1, account=one) for one in accounts))
+        for n in range(100):
+            await asyncio.sleep(0.01)
+            await real.send(credit(1, account=accounts[n % 40]))
+        await process.settle()
+
+    assert sum(sizes) == 140
+    assert min(sizes[1:-1]) >= 8
+
+
 async def test_an_idle_hop_from_publish_to_handler_takes_less_than_ten_milliseconds(
     real: RealWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -264,6 +264,7 @@ class RealWorld:
         *,
         messages_max: int = 500,
         bytes_max: int = 4_194_304,
+        gather_s: float = 0,
         **options: Any,
     ) -> AsyncIterator[RealProcess]:
         broker = KafkaBroker(self.space.kafka_url, logger=None)
@@ -275,6 +276,7 @@ class RealWorld:
             prefix=self.space.topic_prefix,
             messages_max=messages_max,
             bytes_max=bytes_max,
+            gather_s=gather_s,
         )
         process = RealProcess(shell_of(self, handlers, **options), source)
         await broker.start()
