@@ -109,13 +109,13 @@ class Requests(Generic[L]):
         await self._outlet.publish([request_record(self.kind, life, tracing.current())])
 
     async def heard(self, event: Envelope[Any]) -> View[L]:
-        """The picture in an event that a waiting request was woken by. Whoever is shown a code
-        may ask for it again at once, of any process: the view is told before its own turn.
+        """The picture in an event that a waiting request was woken by. Whoever is told it may ask
+        again at once, of any process: the view is told before its own turn.
         """
         sequence = event.sequence or 0
-        if self.kind.coded:
-            await note(self._rows, event.key, sequence, store.row_of(event.message, sequence))
-        return View.of(event.message, sequence)
+        life = event.message
+        await note(self._rows, self.kind.id(life), sequence, store.row_of(life, sequence))
+        return View.of(life, sequence)
 
     async def by_key(self, account: str, key: str) -> View[L] | None:
         return await self._one({"account": account, "key": key})
