@@ -55,11 +55,11 @@ def main(load: Callable[[Mapping[str, str]], Service[Any]]) -> int:
     logs.configure(settings.service, settings.log_level)
     if settings.otlp_endpoint:
         tracing.export(settings.service, settings.otlp_endpoint)
-    _collect_rarely()
+    collect_rarely()
     return uvloop_run(run(service))
 
 
-def _collect_rarely() -> None:
+def collect_rarely() -> None:
     """A batch is thousands of small objects, none of them a cycle: by default the collector would
     walk them all, and all modules, many times a batch.
     """

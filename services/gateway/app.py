@@ -25,7 +25,7 @@ from services._kit.health import Health
 from services._kit.kafka import KafkaPublisher
 from services._kit.kafka_source import KafkaSource
 from services._kit.mongo import MongoStore, open_client, wait_for_primary
-from services._kit.process import EXIT_CONFIG, uvloop_run
+from services._kit.process import EXIT_CONFIG, collect_rarely, uvloop_run
 from services._kit.serving import serve_beside
 from services._kit.settings import SettingsError
 from services.gateway import lives, store
@@ -76,6 +76,7 @@ def main() -> int:
     logs.configure(settings.service, settings.log_level)
     if settings.otlp_endpoint:
         tracing.export(settings.service, settings.otlp_endpoint)
+    collect_rarely()
     return uvloop_run(run(settings))
 
 
