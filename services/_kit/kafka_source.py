@@ -32,12 +32,13 @@ START_POLL_S = 0.01
 
 
 class _AwaitBatch(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
-    """Partitions move only when the batch in flight is over, or has taken too long; the next one
-    begins when they have moved.
+    """Partitions move only when the batch in flight is over and committed, or has taken too long;
+    the next one begins when they have moved.
     """
 
-    def __init__(self, busy: asyncio.Lock, limit_s: float) -> None:
+    def __init__(self, busy: asyncio.Lock, offsets: "_Offsets", limit_s: float) -> None:
         self._busy = busy
+        self._offsets = offsets
         self._limit_s = limit_s
         self._holds = False
         self.moves = 0
@@ -46,16 +47,57 @@ class _AwaitBatch(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka i
         try:
             async with asyncio.timeout(self._limit_s):
                 await self._busy.acquire()
-            self._holds = True
+                self._holds = True
+                await self._offsets.commit()
         except TimeoutError:
             log.warning("a batch outlives a rebalance; it will lose by version", n=len(revoked))
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         log.debug("partitions assigned", n=len(assigned))
         self.moves += 1
+        self._offsets.forget()
         if self._holds:
             self._holds = False
             self._busy.release()
+
+
+class _Offsets:
+    """What was handled and not committed yet. Duplicates are normal, so a commit may come a moment
+    later, and for many batches at once (docs/adr/0010).
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._handled: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._due_at = 0.0
+        self.consumer: Any = None
+
+    def note(self, chunk: Sequence[Any]) -> None:
+        if not self._handled:
+            self._due_at = time.monotonic() + self._every_s
+        for record in chunk:
+            place = TopicPartition(record.topic, record.partition)
+            self._handled[place] = OffsetAndMetadata(record.offset + 1, "")
+
+    @property
+    def wait_s(self) -> float | None:
+        """Until they should be committed; None: there are none."""
+        return max(0.0, self._due_at - time.monotonic()) if self._handled else None
+
+    def forget(self) -> None:
+        """Partitions have moved: whoever has them now begins where the last commit ended."""
+        self._handled = {}
+
+    async def commit(self) -> None:
+        handled, self._handled = self._handled, {}
+        if not handled:
+            return
+        try:
+            # aiokafka itself would try for as long as Kafka is away.
+            async with asyncio.timeout(COMMIT_S):
+                await self.consumer.commit(handled)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("an offset was not committed; the inbox will answer", reason=repr(error))
 
 
 class KafkaSource:
@@ -66,6 +108,7 @@ class KafkaSource:
         topics: without prefix.
         group: the consumer group, a service's name.
         gather_s: shortest time from the begin of one full batch to the next (``pause_s``).
+        commit_s: longest time from a batch's end to the commit of its offsets.
     """
 
     def __init__(
@@ -78,6 +121,7 @@ class KafkaSource:
         messages_max: int,
         bytes_max: int,
         gather_s: float = 0.0,
+        commit_s: float = 0.0,
         rebalance_wait_s: float = 30,
     ) -> None:
         self._busy = asyncio.Lock()
@@ -86,7 +130,8 @@ class KafkaSource:
         self._messages_max = messages_max
         self._bytes_max = bytes_max
         self._gather_s = gather_s
-        self._listener = _AwaitBatch(self._busy, rebalance_wait_s)
+        self._offsets = _Offsets(commit_s)
+        self._listener = _AwaitBatch(self._busy, self._offsets, rebalance_wait_s)
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in topics),
             group_id=prefix + group,
@@ -114,6 +159,7 @@ class KafkaSource:
         try:
             async with asyncio.timeout(limit_s):
                 await self._busy.acquire()
+                await self._offsets.commit()
         except TimeoutError:
             log.warning("stopping with a batch in flight; it will be delivered again")
 
@@ -122,25 +168,31 @@ class KafkaSource:
         # FastStream's lifespan does not wait for its broker; a broker that fails ends the server.
         while not self._subscriber.running:  # noqa: ASYNC110 - FastStream has no event
             await asyncio.sleep(START_POLL_S)
+        self._offsets.consumer = self.consumer
         while True:
+            wait_s = self._offsets.wait_s
             try:
                 got = await self.consumer.getmany(
-                    timeout_ms=POLL_MS, max_records=self._messages_max
+                    timeout_ms=POLL_MS if wait_s is None else int(1000 * wait_s) + 1,
+                    max_records=self._messages_max,
                 )
             except KafkaError as error:
                 log.warning("Kafka does not answer", reason=repr(error))
                 await asyncio.sleep(1)
                 continue
+            began = time.monotonic()
             if got:
-                began = time.monotonic()
                 # aiokafka would fetch at once, be given the next message alone, and wait with it.
                 self.consumer.pause(*self.consumer.assignment())
-                moves = self._listener.moves
-                async with self._busy:
-                    # Fetched before partitions moved: the new assignment begins where the last
-                    # commit ended, and whoever has them now gets these records again.
-                    if moves == self._listener.moves:
-                        await self._take(got, handle)
+            moves = self._listener.moves
+            async with self._busy:
+                # Fetched before partitions moved: the new assignment begins where the last commit
+                # ended, and whoever has them now gets these records again.
+                if moves == self._listener.moves:
+                    await self._take(got, handle)
+                if self._offsets.wait_s == 0:
+                    await self._offsets.commit()
+            if got:
                 taken = sum(len(records) for records in got.values())
                 await asyncio.sleep(began + pause_s(taken, self._gather_s) - time.monotonic())
                 self.consumer.resume(*self.consumer.paused())
@@ -151,24 +203,12 @@ class KafkaSource:
         handle: Callable[[Sequence[Record]], Awaitable[None]],
     ) -> None:
         raw = [record for records in got.values() for record in records]
-        for chunk in _chunks(raw, self._bytes_max):
+        for chunk in _chunks(raw, self._bytes_max) if raw else ():
             started = time.monotonic()
             await handle([record_of_raw(record, self._prefix) for record in chunk])
             metrics.batch_s.labels(self._group).observe(time.monotonic() - started)
             metrics.batch_messages.labels(self._group).observe(len(chunk))
-            await self._commit(chunk)
-
-    async def _commit(self, chunk: Sequence[Any]) -> None:
-        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
-        for record in chunk:
-            place = TopicPartition(record.topic, record.partition)
-            offsets[place] = OffsetAndMetadata(record.offset + 1, "")
-        try:
-            # aiokafka itself would try for as long as Kafka is away.
-            async with asyncio.timeout(COMMIT_S):
-                await self.consumer.commit(offsets)
-        except (KafkaError, TimeoutError) as error:
-            log.warning("an offset was not committed; the inbox will answer", reason=repr(error))
+            self._offsets.note(chunk)
 
 
 def record_of_raw(raw: Any, prefix: str) -> Record:

@@ -1,7 +1,7 @@
 """MongoDB as a store: one transaction per batch, majority and journaled, guards counted.
 
-The driver is opened in ``open_client`` and nowhere else. Only calls that Motor and PyMongo's
-``AsyncMongoClient`` both have are used (docs/adr/0003).
+The driver is opened in ``open_client`` and nowhere else. Motor is PyMongo in threads; a transaction
+is one call of PyMongo itself (docs/adr/0003).
 """
 
 import asyncio
@@ -178,9 +178,18 @@ class MongoStore:
             inserts[INBOX] = [inbox_document(row) for row in inbox]
         if errands:
             inserts[ERRANDS] = [errand_document(errand) for errand in errands]
-        async with (
-            outages(),
-            await self._client.start_session() as session,
+        async with outages():
+            # One trip to a thread for the transaction, not one for each of its commands.
+            await asyncio.to_thread(self._commit, changes.replaces, unparked, inserts)
+
+    def _commit(
+        self,
+        replaces: Mapping[str, Sequence[Document]],
+        unparked: Sequence[InboxRow],
+        inserts: Mapping[str, Sequence[Document]],
+    ) -> None:
+        with (
+            self._client.delegate.start_session() as session,
             session.start_transaction(
                 read_concern=MAJORITY,
                 write_concern=DURABLE,
@@ -189,12 +198,12 @@ class MongoStore:
             ),
         ):
             # Guards first: a zombie's batch fails before it has written much.
-            for name, documents in changes.replaces.items():
-                await self._replace(name, documents, session)
+            for name, documents in replaces.items():
+                self._replace(name, documents, session)
             if unparked:
-                await self._unpark(unparked, session)
+                self._unpark(unparked, session)
             for name, documents in inserts.items():
-                await self._insert(name, documents, session)
+                self._insert(name, documents, session)
 
     async def ages(self) -> dict[str, float]:
         """Seconds since the oldest due errand fell due and since the oldest row was parked."""
@@ -221,23 +230,23 @@ class MongoStore:
             ages[kind] = max(0.0, (now - row[moment]).total_seconds()) if row else 0.0
         return ages
 
-    async def _insert(self, name: str, documents: Sequence[Document], session: Any) -> None:
+    def _insert(self, name: str, documents: Sequence[Document], session: Any) -> None:
         """One command; ``insert_many`` would look at each document in Python once more."""
-        await self._write(name, session, insert=name, documents=documents)
+        self._write(name, session, insert=name, documents=documents)
 
-    async def _replace(self, name: str, documents: Sequence[Document], session: Any) -> None:
+    def _replace(self, name: str, documents: Sequence[Document], session: Any) -> None:
         """One command, like ``_insert``."""
         updates = [
             {"q": {"_id": one["_id"], "version": one["version"] - 1}, "u": one} for one in documents
         ]
-        matched = await self._write(name, session, update=name, updates=updates)
+        matched = self._write(name, session, update=name, updates=updates)
         if matched != len(updates):
             missed = len(updates) - matched
             raise ConflictError(f"{name}: {missed} of {len(updates)} have another version")
 
-    async def _write(self, name: str, session: Any, **command: Any) -> int:
+    def _write(self, name: str, session: Any, **command: Any) -> int:
         """How many documents were inserted or matched."""
-        answer = await self.db.command(
+        answer = self.db.delegate.command(
             {**command, "ordered": True, "maxTimeMS": TRANSACTION_MAX_MS}, session=session
         )
         errors = answer.get("writeErrors")
@@ -248,12 +257,12 @@ class MongoStore:
             raise OperationFailure(str(errors[0].get("errmsg"))[:300], code)
         return int(answer["n"])
 
-    async def _unpark(self, rows: Sequence[InboxRow], session: Any) -> None:
+    def _unpark(self, rows: Sequence[InboxRow], session: Any) -> None:
         writes = [
             ReplaceOne({"_id": row.id, "parked": {"$type": "string"}}, inbox_document(row))
             for row in rows
         ]
-        done = await self.db[INBOX].bulk_write(writes, ordered=True, session=session)
+        done = self.db.delegate[INBOX].bulk_write(writes, ordered=True, session=session)
         if done.matched_count != len(writes):
             raise ConflictError("inbox: a row is not parked any more")
 

@@ -8,7 +8,7 @@ row that is deleted frees its slot with it. Times of leases are the database's (
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
 
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
@@ -22,6 +22,7 @@ from services._kit.together import Together
 QUERY_MAX_MS = 5_000
 _DUPLICATE_KEY = 11000
 _DUE = {"$expr": {"$lte": ["$due_at", "$$NOW"]}}
+_READ = {"due_at": 1, "now": "$$NOW"}
 
 
 class MongoErrands:
@@ -76,41 +77,38 @@ class MongoErrands:
         return [errand_of(row) for row in rows]
 
     async def _held(self, lane: str) -> list[Document]:
-        cursor = self._rows.aggregate(
-            [
-                {"$match": {"lane": lane, "slot": {"$type": "number"}}},
-                {
-                    "$project": {
-                        "slot": 1,
-                        "token": 1,
-                        "expired": {"$lte": ["$leased_until", "$$NOW"]},
-                    }
-                },
-            ],
-            hint="lane_slot",
-            maxTimeMS=QUERY_MAX_MS,
-        )
+        stages = [
+            {"$match": {"lane": lane, "slot": {"$type": "number"}}},
+            {
+                "$project": {
+                    **_READ,
+                    "slot": 1,
+                    "token": 1,
+                    "expired": {"$lte": ["$leased_until", "$$NOW"]},
+                }
+            },
+        ]
+        cursor = self._rows.aggregate(stages, hint="lane_slot", maxTimeMS=QUERY_MAX_MS)
         rows: list[Document] = await cursor.to_list(None)
         return rows
 
     async def _free(self, lane: str, most: int) -> list[Document]:
-        cursor = (
-            self._rows.find({"lane": lane, "slot": None, **_DUE}, {"_id": 1})
-            .sort([("lane", 1), ("due_at", 1)])
-            .limit(most)
-            .max_time_ms(QUERY_MAX_MS)
-        )
+        stages = [
+            {"$match": {"lane": lane, "slot": None, **_DUE}},
+            {"$sort": {"lane": 1, "due_at": 1}},
+            {"$limit": most},
+            {"$project": _READ},
+        ]
+        cursor = self._rows.aggregate(stages, maxTimeMS=QUERY_MAX_MS)
         rows: list[Document] = await cursor.to_list(None)
         return rows
 
     @staticmethod
     def _take(row: Document, slot: int, token: str, lease_s: float) -> UpdateOne:
         """Only while the row is as it was read: free, or leased under the same dead token."""
-        until = {"$add": ["$$NOW", int(lease_s * 1000)]}
-        change: list[dict[str, Any]] = [
-            {"$set": {"slot": slot, "token": token, "leased_until": until}}
-        ]
-        return UpdateOne({"_id": row["_id"], "token": row.get("token"), **_DUE}, change)
+        as_read = {"_id": row["_id"], "token": row.get("token"), "due_at": row["due_at"]}
+        until = row["now"] + timedelta(seconds=lease_s)
+        return UpdateOne(as_read, {"$set": {"slot": slot, "token": token, "leased_until": until}})
 
     async def still_mine(self, errand: Errand) -> bool:
         return await self._mine(errand)

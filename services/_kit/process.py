@@ -151,6 +151,7 @@ async def _work(service: Service[Any], parts: Parts, health: Health) -> int:
             messages_max=settings.batch_messages_max,
             bytes_max=settings.batch_bytes_max,
             gather_s=settings.batch_gather_ms / 1000,
+            commit_s=settings.commit_every_ms / 1000,
         )
         monitor = Monitor(service, parts, health)
         app = AsgiFastStream(broker, asgi_routes=health.routes(), logger=None)

@@ -101,6 +101,9 @@ class PlatformSettings(ServiceSettings):
     batch_gather_ms: float = Field(
         default=80, ge=0, le=1000, description="shortest time from one full batch to the next"
     )
+    commit_every_ms: float = Field(
+        default=200, ge=0, le=5000, description="longest time from a batch to its offset's commit"
+    )
     publish_timeout_s: float = Field(default=30, gt=0, description="a slower ack ends the process")
     outage_patience_s: float = Field(
         default=120, gt=0, description="how long a batch is tried again before the process leaves"

@@ -132,6 +132,7 @@ async def connected(settings: Settings) -> AsyncIterator[Gateway]:
         messages_max=settings.batch_messages_max,
         bytes_max=settings.batch_bytes_max,
         gather_s=settings.batch_gather_ms / 1000,
+        commit_s=settings.commit_every_ms / 1000,
     )
     try:
         async for attempt in patience(settings.outage_patience_s):

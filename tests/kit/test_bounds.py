@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiokafka.structs import TopicPartition
 
 from contracts.envelope import decode, encode, now_ms
 from contracts.ledger import v1 as ledger
@@ -17,7 +18,7 @@ from services._kit.life import Changes
 from services._kit.ports import MESSAGE_BYTES_MAX, InboxRow, Record
 from services._kit.settings import SettingsError
 from tests.kit.toy import ACCOUNT, COUNTERS, Counters, ToySettings, credit, sent, trouble
-from tests.kit.world import RealWorld
+from tests.kit.world import RealProcess, RealWorld
 from tests.support.space import Space
 
 pytestmark = pytest.mark.servers
@@ -135,6 +136,37 @@ async def test_what_arrives_while_a_consumer_gathers_comes_in_one_batch(real: Re
 
     assert sum(sizes) == 140
     assert min(sizes[1:-1]) >= 8
+
+
+@pytest.mark.parametrize("ends", ["it leaves", "partitions move"])
+async def test_offsets_wait_for_each_other_but_not_longer_than_their_process(
+    real: RealWorld, ends: str
+) -> None:
+    async with real.process(Counters(), commit_s=60) as process:
+        process.start()
+        for n in range(1, 4):
+            await real.send(credit(1))
+            while await total(real) < n:
+                await asyncio.sleep(0.01)
+        before = await committed(process)
+        if ends == "it leaves":
+            await process.source.idle()
+        else:
+            async with real.process(Counters(), commit_s=60) as other:
+                other.start()
+                while not other.source.consumer.assignment():
+                    await asyncio.sleep(0.01)
+        after = await committed(process)
+
+    assert (before, after) == (0, 3)
+
+
+async def committed(process: RealProcess) -> int:
+    """How many messages need not come again."""
+    consumer = process.source.consumer
+    topics = [one for one in consumer.subscription() if one.endswith("ledger.commands")]
+    places = [TopicPartition(one, n) for one in topics for n in consumer.partitions_for_topic(one)]
+    return sum([await consumer.committed(place) or 0 for place in places])
 
 
 async def test_an_idle_hop_from_publish_to_handler_takes_less_than_ten_milliseconds(

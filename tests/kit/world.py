@@ -265,6 +265,7 @@ class RealWorld:
         messages_max: int = 500,
         bytes_max: int = 4_194_304,
         gather_s: float = 0,
+        commit_s: float = 0,
         **options: Any,
     ) -> AsyncIterator[RealProcess]:
         broker = KafkaBroker(self.space.kafka_url, logger=None)
@@ -277,6 +278,7 @@ class RealWorld:
             messages_max=messages_max,
             bytes_max=bytes_max,
             gather_s=gather_s,
+            commit_s=commit_s,
         )
         process = RealProcess(shell_of(self, handlers, **options), source)
         await broker.start()
