@@ -83,8 +83,12 @@ class Settings(PlatformSettings):
     republish_after_s: float = Field(
         default=10, gt=0, description="a remembered request without an event is said again"
     )
-    cancel_wait_s: float = Field(default=5, ge=0, description="for the life's answer, then 202")
-    inquiry_wait_s: float = Field(default=10, ge=0, description="for the bank's answer, then 504")
+    cancel_wait_s: float = Field(
+        default=5, ge=0, le=20, description="for the life's answer, then 202"
+    )
+    inquiry_wait_s: float = Field(
+        default=10, ge=0, le=20, description="for the bank's answer, then 504"
+    )
     cashout_wait_s: float = Field(
         default=5, ge=0, le=20, description="for a code, of a request that does not say Prefer"
     )
@@ -94,13 +98,15 @@ class Settings(PlatformSettings):
     )
     code_life_max_days: int = Field(default=30, ge=1, description="latest expires_at")
     redemption_wait_s: float = Field(
-        default=25, gt=0, lt=30, description="answer_by of a redemption; a store reverses at 30 s"
+        default=25, gt=0, le=25, description="answer_by of a redemption; a store reverses at 30 s"
     )
-    reversal_wait_s: float = Field(default=25, gt=0, description="for its answer, then 504")
+    reversal_wait_s: float = Field(default=25, gt=0, le=25, description="for its answer, then 504")
     till_again_s: float = Field(
         default=3, gt=0, description="a store's request without an answer is said again"
     )
-    operator_wait_s: float = Field(default=5, ge=0, description="for a command's event, then 202")
+    operator_wait_s: float = Field(
+        default=5, ge=0, le=20, description="for a command's event, then 202"
+    )
     events_days: int = Field(default=90, ge=1, description="how long GET /v1/events remembers")
     # Shorter than other services': a caller waits for this ack.
     publish_timeout_s: float = Field(default=5, gt=0, description="a slower ack is answered 503")
