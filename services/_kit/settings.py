@@ -99,7 +99,7 @@ class PlatformSettings(ServiceSettings):
     batch_messages_max: int = Field(default=500, ge=1, description="messages decided at once")
     batch_bytes_max: int = Field(default=4_194_304, ge=1024, description="bytes decided at once")
     batch_gather_ms: float = Field(
-        default=80, ge=0, le=1000, description="shortest time from one full batch to the next"
+        default=120, ge=0, le=1000, description="shortest time from one full batch to the next"
     )
     commit_every_ms: float = Field(
         default=200, ge=0, le=5000, description="longest time from a batch to its offset's commit"

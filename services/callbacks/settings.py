@@ -17,7 +17,7 @@ class Settings(PlatformSettings):
     service: ClassVar[str] = "callbacks"
 
     batch_gather_ms: float = Field(
-        default=150,
+        default=250,
         ge=0,
         le=1000,
         description="shortest time from one full batch to the next; nobody waits for these",
